@@ -71,7 +71,9 @@ def drift(made: Path, kept: Path) -> list[str]:
     return sorted(
         str((kept / name).relative_to(ROOT))
         for name in names
-        if not ((made / name).exists() and (kept / name).exists() and filecmp.cmp(made / name, kept / name, shallow=False))
+        if not (
+            (made / name).exists() and (kept / name).exists() and filecmp.cmp(made / name, kept / name, shallow=False)
+        )
     )
 
 
