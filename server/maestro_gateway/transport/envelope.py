@@ -1,0 +1,195 @@
+"""The same steps about every call; hands handlers their Call."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from typing import Any, NoReturn, Protocol
+
+import grpc
+from google.protobuf.message import Message
+
+from maestro_gateway.base.call import Call
+from maestro_gateway.base.clock import Clock
+from maestro_gateway.base.ids import Ids
+from maestro_gateway.services.rules import Rules
+from maestro_gateway.services.status import pushback, status
+from maestro_gateway.transport.deliver import OPENED
+from maestro_spi.errors import MaestroError, Reason
+
+LOG = logging.getLogger("maestro.envelope")
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+REQUEST_ID_BYTES = 128
+
+
+class Step(Protocol):
+    """Something that happens about every call: before the handler on the way in, after it on the way out."""
+
+    def __call__(self, call: Call) -> AbstractAsyncContextManager[None]:
+        """Wrap one call."""
+        ...
+
+
+class Envelope:
+    """Every RPC and every door goes through it: there is no second way in.
+
+    Steps know neither gRPC nor HTTP. The request is parsed and validated only once the caller is known and allowed. What
+    leaves here is an answer or a status from the error table: `except Exception` stands in this file alone.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        rules: Rules,
+        clock: Clock,
+        ids: Ids,
+        default_deadline: Callable[[str], float | None],
+    ) -> None:
+        self._steps = steps
+        self._rules = rules
+        self._clock = clock
+        self._ids = ids
+        self._default_deadline = default_deadline
+        self._open = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def open(self) -> int:
+        """Calls inside, now."""
+        return self._open
+
+    async def empty(self) -> None:
+        """Wait until every call has left its last step. gRPC's own stop returns earlier than that."""
+        await self._empty.wait()
+
+    def unary(self, method: str, handler: Callable[[Any, Call], Awaitable[Message]]) -> Callable[[bytes, Any], Any]:
+        """The handler of a unary method, wrapped for gRPC."""
+
+        async def answer(data: bytes, context: Any) -> Message:
+            call = self._call(method, context)
+            self._enter()
+            try:
+                async with AsyncExitStack() as steps:
+                    for step in self._steps:
+                        await steps.enter_async_context(step(call))
+                    reply = await handler(self._rules.read(method, data), call)
+                    await context.send_initial_metadata(_headers(call))
+                return reply
+            except MaestroError as error:
+                await _abort(context, call, error)
+            except Exception as error:
+                if context.done():
+                    raise  # aborted below us, or the caller has gone: gRPC knows
+                LOG.exception("a fault of the gateway in %s", method, extra={"request_id": call.request_id})
+                await _abort(context, call, _fault(call, error))
+            finally:
+                self._leave()
+
+        return answer
+
+    def stream(
+        self, method: str, handler: Callable[[Any, Call], AsyncGenerator[Message]]
+    ) -> Callable[[bytes, Any], AsyncGenerator[Message]]:
+        """The handler of a method that streams its answer, wrapped for gRPC; Deliver writes what it yields."""
+
+        async def messages(data: bytes, context: Any) -> AsyncGenerator[Message]:
+            call = self._call(method, context)
+            self._enter()
+            try:
+                async with AsyncExitStack() as steps:
+                    for step in self._steps:
+                        await steps.enter_async_context(step(call))
+                    request = self._rules.read(method, data)
+                    answer = await steps.enter_async_context(aclosing(handler(request, call)))
+                    try:
+                        first = await anext(answer)
+                    except StopAsyncIteration:
+                        return
+                    # Headers go out with the first message: until then a client's own retry is still safe.
+                    await context.send_initial_metadata(_headers(call))
+                    yield first
+                    async for message in answer:
+                        yield message
+            except MaestroError as error:
+                await _abort(context, call, error)
+            except Exception as error:
+                if context.done():
+                    raise
+                LOG.exception("a fault of the gateway in %s", method, extra={"request_id": call.request_id})
+                await _abort(context, call, _fault(call, error))
+            finally:
+                self._leave()
+
+        def opened(data: bytes, context: Any) -> AsyncGenerator[Message]:
+            generator = messages(data, context)
+            OPENED.get().append(generator)
+            return generator
+
+        return opened
+
+    def _call(self, method: str, context: Any) -> Call:
+        metadata = _metadata(context)
+        now = self._clock.monotonic()
+        remaining = context.time_remaining()
+        default = self._default_deadline(method)
+        ours = remaining is None and default is not None
+        deadline = remaining if remaining is not None else default
+        call = Call(
+            method=method,
+            request_id=_request_id(metadata) or self._ids.new(),
+            metadata=metadata,
+            started=now,
+            deadline=None if deadline is None else now + deadline,
+            deadline_is_ours=ours,
+            peer=context.peer(),
+        )
+        if ours:
+            call.answer_metadata["x-maestro-deadline"] = f"{default:g}s"
+        return call
+
+    def _enter(self) -> None:
+        self._open += 1
+        self._empty.clear()
+
+    def _leave(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self._empty.set()
+
+
+def _metadata(context: Any) -> Mapping[str, str]:
+    """Text metadata, last one wins; a binary value is nobody's business here."""
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+
+
+def _request_id(metadata: Mapping[str, str]) -> str:
+    """The caller's own, where it is fit for log lines and headers."""
+    given = metadata.get("x-request-id", "")
+    return given if given.isascii() and given.isprintable() and len(given) <= REQUEST_ID_BYTES else ""
+
+
+def _headers(call: Call) -> tuple[tuple[str, str], ...]:
+    return (("x-request-id", call.request_id), *call.answer_metadata.items())
+
+
+def _fault(call: Call, error: Exception) -> MaestroError:
+    """What a caller may know of a fault of ours: nothing but the id under which the log has it all."""
+    return MaestroError(
+        Reason.INTERNAL,
+        f"a fault of the gateway; tell its operator the request id {call.request_id}",
+        metadata={"requestId": call.request_id},
+    )
+
+
+async def _abort(context: Any, call: Call, error: MaestroError) -> NoReturn:
+    told = status(error, call.request_id)
+    trailers: list[tuple[str, str | bytes]] = [
+        ("grpc-status-details-bin", told.SerializeToString()),
+        ("x-request-id", call.request_id),
+        *call.answer_metadata.items(),
+    ]
+    if (delay := pushback(error)) is not None:
+        trailers.append(("grpc-retry-pushback-ms", str(delay)))
+    await context.abort(CODES[told.code], told.message, tuple(trailers))
+    raise AssertionError("abort raises")

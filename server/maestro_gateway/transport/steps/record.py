@@ -1,0 +1,66 @@
+"""Step: access log and metrics."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from maestro_gateway.base.call import Call
+from maestro_gateway.base.clock import Clock
+from maestro_gateway.base.telemetry import Telemetry
+from maestro_spi.errors import MaestroError, Reason
+
+LOG = logging.getLogger("maestro.call")
+
+
+class Record:
+    """One line a call, with how it ended and what it used; never what was said. Outermost, so that refusals are counted."""
+
+    def __init__(self, clock: Clock, telemetry: Telemetry) -> None:
+        self._clock = clock
+        self._telemetry = telemetry
+
+    @asynccontextmanager
+    async def __call__(self, call: Call) -> AsyncGenerator[None]:
+        outcome = Reason.INTERNAL.name
+        try:
+            yield
+            outcome = "OK"
+        except MaestroError as error:
+            outcome = error.reason.name
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            outcome = self._why_cut(call).name
+            raise
+        finally:
+            self._write(call, outcome)
+
+    def _why_cut(self, call: Call) -> Reason:
+        """gRPC cuts a call for two reasons and tells neither: the caller hung up, or their deadline passed."""
+        late = call.deadline is not None and self._clock.monotonic() >= call.deadline
+        return Reason.DEADLINE_EXCEEDED if late else Reason.CALLER_CANCELLED
+
+    def _write(self, call: Call, outcome: str) -> None:
+        elapsed = self._clock.monotonic() - call.started
+        self._telemetry.call_ended(call.method, outcome, elapsed)
+        if LOG.isEnabledFor(logging.INFO):
+            LOG.info(
+                outcome,
+                extra={
+                    "request_id": call.request_id,
+                    "method": call.method,
+                    "tenant": call.caller.tenant,
+                    "key": call.caller.key,
+                    "chat": call.chat,
+                    "provider": call.provider,
+                    "model": call.model,
+                    "input_tokens": call.input_tokens,
+                    "output_tokens": call.output_tokens,
+                    "elapsed_ms": round(elapsed * 1000, 3),
+                    "first_content_ms": _millis(call.first_content, call.started),
+                },
+            )
+
+
+def _millis(at: float | None, since: float) -> float | None:
+    return None if at is None else round((at - since) * 1000, 3)
