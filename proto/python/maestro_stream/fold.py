@@ -59,8 +59,8 @@ class _Piece:
 class Fold:
     """Takes the events of one stream in order; `response` is the answer so far, at any time.
 
-    Merged or not, the events of a stream fold to the same answer. The fold trusts the stream: whether it keeps the rules
-    is for `maestro_stream.grammar` to say. What is newer than this reader is skipped, but its sequence number counts.
+    Merged or not, the events of a stream fold to the same answer. The fold trusts the stream: whether it keeps the
+    rules is for `maestro_stream.grammar` to say. What is newer than this reader is skipped, but its number counts.
     """
 
     def __init__(self) -> None:

@@ -32,7 +32,8 @@ class Grammar:
     """Checks a stream event by event, from its first on.
 
     `numbered` is False for events as an adapter yields them: then none may carry a sequence number yet. An event
-    without an arm is newer than this reader: it is skipped, but its number counts. A part without a kind takes any delta.
+    without an arm is newer than this reader: it is skipped, but its number counts. A part without a kind, which is as
+    new, takes any delta.
     """
 
     def __init__(self, *, numbered: bool = True) -> None:
