@@ -24,7 +24,7 @@ def resolve(reference: object, environ: Mapping[str, str], folder: Path, *, in_a
     if kind == "env" and separator and name:
         return usable(_from_environment(name, environ), f"the variable {name}")
     if kind == "file" and separator and name:
-        return usable(read_private(folder / name).rstrip("\r\n"), str(folder / name))
+        return usable(read_private(folder / name), str(folder / name))
     if isinstance(reference, str) and not in_a_file:
         return usable(reference, "the variable")
     raise SecretError(
@@ -52,11 +52,10 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> str:
 
 
 def usable(secret: str, where: str) -> SecretStr:
-    """Secrets travel in headers: what no header can carry is refused."""
+    """Secrets travel in headers: what no header can carry is refused. The line's end is none of the secret's."""
+    secret = secret.strip()
     if not secret:
         raise SecretError(f"{where} is empty", "put the secret into it")
-    if not secret.isascii() or not secret.isprintable() or secret != secret.strip():
-        raise SecretError(
-            f"{where} holds what no header can carry", "use printable ASCII, without spaces at its ends, on one line"
-        )
+    if not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise SecretError(f"{where} holds what no header can carry", "use printable ASCII without spaces, on one line")
     return SecretStr(secret)
