@@ -1,0 +1,44 @@
+"""Name -> adapter; loads an SDK only when it is asked for."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Protocol, cast
+
+from maestro_spi.chat import ChatAdapter
+from maestro_spi.provider import Provider
+from maestro_spi.settings import AdapterSettings
+
+# One line for each adapter of ours: where its class is.
+ADAPTERS: Mapping[str, str] = {
+    "scripted": "maestro_adapters.scripted.adapter:Scripted",
+}
+
+ENTRY_POINTS = "maestro.adapters"  # the group in which other packages offer theirs
+
+
+class Plug(ChatAdapter, Provider, Protocol):
+    """What an adapter's class makes of its settings."""
+
+
+class UnknownAdapter(ValueError):  # noqa: N818 - a fact about the settings, told as one
+    """The settings name an adapter that is not here."""
+
+
+def names() -> list[str]:
+    """Every adapter there is, ours and those that are installed beside."""
+    return sorted({*ADAPTERS, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def load(settings: AdapterSettings) -> Plug:
+    """The adapter that the settings name, made from them. Ours come first where names are the same."""
+    target = ADAPTERS.get(settings.adapter)
+    if target is not None:
+        module, _, name = target.partition(":")
+        return cast(Plug, getattr(import_module(module), name)(settings))
+    for point in entry_points(group=ENTRY_POINTS, name=settings.adapter):
+        return cast(Plug, point.load()(settings))
+    raise UnknownAdapter(
+        f"provider {settings.name!r} wants the adapter {settings.adapter!r}, which is not here; "
+        f"there are: {', '.join(names())}"
+    )
