@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from maestro_gateway.services.descriptors import Descriptors
 
 
-class RightMissing(Exception):
+class RightMissingError(Exception):
     """A method without a right: the server does not start."""
 
 
@@ -13,5 +13,5 @@ def read(descriptors: Descriptors) -> Mapping[str, str]:
     """The whole table."""
     rights = {name: descriptors.needs(method) for name, method in descriptors.methods()}
     if bare := sorted(name for name, scope in rights.items() if not scope):
-        raise RightMissing(f"no `option (needs)` in the proto for: {', '.join(bare)}")
+        raise RightMissingError(f"no `option (needs)` in the proto for: {', '.join(bare)}")
     return rights

@@ -65,7 +65,7 @@ class Rules:
         if len(data) > LIMIT_BYTES:
             raise MaestroError(
                 Reason.MESSAGE_TOO_LARGE,
-                f"the request has {len(data)} bytes, at most {LIMIT_BYTES} are accepted; send large content by reference",
+                f"the request has {len(data)} bytes, at most {LIMIT_BYTES} are accepted; refer to large content",
                 metadata={"limitBytes": str(LIMIT_BYTES), "bytes": str(len(data))},
                 phase="validate",
             )

@@ -7,8 +7,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from maestro.v1 import error_pb2
 from maestro_gateway.base.clock import duration
-from maestro_gateway.services.reasons import TABLE
 from maestro_spi.errors import MaestroError, Reason
+from maestro_spi.reasons import TABLE
 
 DOMAIN = "maestro.gateway"
 DETAILS_BYTES = 4096  # past 8 KiB of trailers clients lose the whole status
@@ -42,7 +42,7 @@ def status(error: MaestroError, request_id: str) -> status_pb2.Status:
 
 
 def pushback(error: MaestroError) -> int | None:
-    """Milliseconds until the transport may retry by itself; -1 forbids it; None leaves it to the transport's own pace."""
+    """Milliseconds until the transport may retry by itself; -1 forbids it; None leaves it the pace."""
     if (error.usage is not None and error.usage.total_tokens) or error.reason is Reason.STREAM_BROKEN:
         return NEVER_AGAIN
     return None if error.retry_delay is None else round(error.retry_delay * 1000)

@@ -4,23 +4,23 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from contextvars import ContextVar
-from inspect import isasyncgenfunction
 from typing import Any
 
 import grpc
 
 Handler = grpc.RpcMethodHandler[Any, Any]
+OURS = "/maestro."
 STALL = 15.0  # seconds that a caller may leave a message unread
 
-# The generators behind the one that Deliver reads. A tracing interceptor in between iterates them, but does not close them.
+# The generators behind the one that Deliver reads: a tracing interceptor in between iterates, but does not close them.
 OPENED: ContextVar[list[AsyncGenerator[Any]]] = ContextVar("opened")
 
 
 class Deliver(grpc.aio.ServerInterceptor):
-    """What gRPC runs for a stream is the coroutine here: it writes, and it sees CancelledError when the caller hangs up.
+    """What gRPC runs for a stream is the coroutine here: it writes, and sees CancelledError when the caller hangs up.
 
-    A generator in its place would see GeneratorExit, or nothing until the garbage collector comes by. Whatever the generators
-    behind it hold is given back, innermost first, before the coroutine ends.
+    A generator in its place would see GeneratorExit, or nothing until the garbage collector comes by. Whatever the
+    generators behind it hold is given back, innermost first, before the coroutine ends.
     """
 
     def __init__(self, stall: float = STALL) -> None:
@@ -28,16 +28,17 @@ class Deliver(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
+    ) -> Any:
         handler = await continuation(handler_call_details)
-        if handler is None or not handler.response_streaming:
+        # Other services, such as health, bring handlers of their own that write by themselves.
+        if handler is None or not handler.response_streaming or not handler_call_details.method.startswith(OURS):
             return handler
         answer: Any = handler.stream_stream if handler.request_streaming else handler.unary_stream
-        if not isasyncgenfunction(answer):
-            return handler  # it writes by itself already, as the health service does
-        make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        make = (
+            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        )
         return make(self._writer(answer), handler.request_deserializer, handler.response_serializer)
 
     def _writer(self, answer: Callable[[Any, Any], AsyncGenerator[Any]]) -> Callable[[Any, Any], Awaitable[None]]:

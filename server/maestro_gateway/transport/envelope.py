@@ -81,7 +81,6 @@ class Envelope:
             except Exception as error:
                 if context.done():
                     raise  # aborted below us, or the caller has gone: gRPC knows
-                LOG.exception("a fault of the gateway in %s", method, extra={"request_id": call.request_id})
                 await _abort(context, call, _fault(call, error))
             finally:
                 self._leave()
@@ -116,17 +115,35 @@ class Envelope:
             except Exception as error:
                 if context.done():
                     raise
-                LOG.exception("a fault of the gateway in %s", method, extra={"request_id": call.request_id})
                 await _abort(context, call, _fault(call, error))
             finally:
                 self._leave()
 
         def opened(data: bytes, context: Any) -> AsyncGenerator[Message]:
             generator = messages(data, context)
-            OPENED.get().append(generator)
+            OPENED.get([]).append(generator)
             return generator
 
         return opened
+
+    def missing(self, method: str) -> Callable[[bytes, Any], Any]:
+        """The answer to a method of one of our services that this server does not have."""
+
+        async def answer(data: bytes, context: Any) -> NoReturn:
+            await self.turn_away(
+                context,
+                MaestroError(
+                    Reason.FEATURE_DISABLED,
+                    f"this server has no method {method}; GetServerInfo tells its version and features",
+                    metadata={"feature": method},
+                ),
+            )
+
+        return answer
+
+    async def turn_away(self, context: Any, error: MaestroError) -> NoReturn:
+        """End a call that is none of our handlers' with a status of the table."""
+        await _abort(context, self._call("", context), error)
 
     def _call(self, method: str, context: Any) -> Call:
         metadata = _metadata(context)
@@ -173,16 +190,22 @@ def _headers(call: Call) -> tuple[tuple[str, str], ...]:
     return (("x-request-id", call.request_id), *call.answer_metadata.items())
 
 
-def _fault(call: Call, error: Exception) -> MaestroError:
+def _fault(call: Call, fault: Exception) -> MaestroError:
     """What a caller may know of a fault of ours: nothing but the id under which the log has it all."""
-    return MaestroError(
+    error = MaestroError(
         Reason.INTERNAL,
         f"a fault of the gateway; tell its operator the request id {call.request_id}",
         metadata={"requestId": call.request_id},
     )
+    error.__cause__ = fault
+    return error
 
 
 async def _abort(context: Any, call: Call, error: MaestroError) -> NoReturn:
+    if error.reason is Reason.INTERNAL and error.__cause__ is not None:
+        LOG.error(
+            "a fault of the gateway in %s", call.method, exc_info=error.__cause__, extra={"request_id": call.request_id}
+        )
     told = status(error, call.request_id)
     trailers: list[tuple[str, str | bytes]] = [
         ("grpc-status-details-bin", told.SerializeToString()),

@@ -14,7 +14,7 @@ LOG = logging.getLogger("maestro.call")
 
 
 class Record:
-    """One line a call, with how it ended and what it used; never what was said. Outermost, so that refusals are counted."""
+    """One line a call: how it ended and what it used, never what was said. Outermost, so that refusals count."""
 
     def __init__(self, clock: Clock, telemetry: Telemetry) -> None:
         self._clock = clock

@@ -1,0 +1,207 @@
+"""Wires the house: the one file that knows everyone."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+
+import grpc
+
+from maestro_adapters import registry
+from maestro_gateway.base.clock import SystemClock
+from maestro_gateway.base.ids import TimedIds
+from maestro_gateway.base.live import Live
+from maestro_gateway.config.quantities import is_local
+from maestro_gateway.config.schema import ListenSettings, Settings
+from maestro_gateway.config.telemetry import Observed, observe
+from maestro_gateway.engine.chat import ChatEngine
+from maestro_gateway.routing.attempt import Attempts, Limits
+from maestro_gateway.routing.catalog import Catalog
+from maestro_gateway.routing.fleet import Fleet, Plug
+from maestro_gateway.runs.chats import Chats
+from maestro_gateway.services import rights, status
+from maestro_gateway.services.capability import About, CapabilityService
+from maestro_gateway.services.chat import ChatService
+from maestro_gateway.services.descriptors import Descriptors
+from maestro_gateway.services.pages import Pages
+from maestro_gateway.services.rules import Rules, judge
+from maestro_gateway.spend.accounts import Accounts, Settlement
+from maestro_gateway.tenants.keys import Keys, new_pepper
+from maestro_gateway.transport import grpc_server, tracing
+from maestro_gateway.transport.deliver import Deliver
+from maestro_gateway.transport.envelope import Envelope, Step
+from maestro_gateway.transport.grpc_server import ChannelzServer, GrpcServer
+from maestro_gateway.transport.probes import Probes
+from maestro_gateway.transport.steps.authenticate import Authenticate
+from maestro_gateway.transport.steps.authorize import Authorize
+from maestro_gateway.transport.steps.record import Record
+
+FEATURES = ("chat.complete", "chat.stream", "chat.plan", "chat.count_tokens", "chat.store", "chat.cancel", "models")
+LOG = logging.getLogger("maestro.app")
+UNSETTLED = 3  # exit code: the gateway had to leave before everything was settled
+
+
+class Gateway:
+    """A gateway, wired and listening: `start`, then `drain`; leave the context to close what it holds."""
+
+    def __init__(self, settings: Settings, observed: Observed) -> None:
+        self.settings = settings
+        self.address = ""
+        self.probes = ""
+        self.channelz = ""
+        self.ready = False
+        self._observed = observed
+        self._stack = AsyncExitStack()
+        clock = SystemClock()
+        ids = TimedIds(clock)
+        telemetry = observed.telemetry
+        self.plugs: dict[str, Plug] = {
+            name: registry.load(provider.adapter_settings(name)) for name, provider in settings.providers.items()
+        }
+        self.catalog = Live(
+            Catalog({name: plug.models() for name, plug in self.plugs.items()}, settings.models, settings.default_model)
+        )
+        fleet = Fleet(self.plugs, {name: provider.adapter for name, provider in settings.providers.items()})
+        self._stack.push_async_callback(fleet.aclose)
+        limits = Limits(settings.timeouts.first_token, settings.timeouts.idle)
+        self.chats = Chats(clock, ids, keep_bytes=settings.chats.keep_bytes, keep_for=settings.chats.keep_for)
+        engine = ChatEngine(
+            self.catalog,
+            Attempts(fleet, clock, telemetry, limits),
+            Accounts(self._settle),
+            self.chats,
+            clock,
+            status.status,
+        )
+        about = About(version("maestro-gateway"), ["maestro.v1"], FEATURES, grpc_server.MAX_STREAMS)
+        services = [
+            ChatService(engine, self.chats),
+            CapabilityService(about, self.catalog, fleet, Pages(new_pepper()), clock),
+        ]
+        descriptors = Descriptors()
+        rules = Rules(descriptors, judge(descriptors))
+        rules.warm_up()
+        authenticate = Authenticate(Keys(settings.keys, new_pepper()).identify)
+        steps: list[Step] = [Record(clock, telemetry), authenticate, Authorize(rights.read(descriptors))]
+        self.envelope = Envelope(steps, rules, clock, ids, self._default_deadline)
+        interceptors: list[grpc.aio.ServerInterceptor] = [Deliver()]
+        if observed.tracer_provider is not None:
+            interceptors.append(tracing.interceptor(observed.tracer_provider))
+        listen = settings.listen
+        self._server = GrpcServer(
+            services, descriptors, self.envelope, interceptors, channelz=listen.channelz is not None
+        )
+        if listen.reflection:
+            open_to_all = is_local(listen.address)
+            self._server.reflect(
+                grpc_server.reflect_for_all
+                if open_to_all
+                else grpc_server.reflect_for_callers(self.envelope, authenticate.caller)
+            )
+
+    async def __aenter__(self) -> "Gateway":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def start(self) -> None:
+        """Listen and serve."""
+        listen = self.settings.listen
+        self.address = self._server.listen(listen.address, _credentials(listen))
+        if listen.probes:
+            self.probes = await self._stack.enter_async_context(Probes(lambda: self.ready).listen(listen.probes))
+        if listen.channelz:
+            channelz = ChannelzServer()
+            self.channelz = await channelz.start(listen.channelz)
+            self._stack.push_async_callback(channelz.stop)
+        await self._server.start()
+        self.ready = True
+
+    async def drain(self, cut: asyncio.Event, *, notice: bool) -> bool:
+        """Leave in good order; once `cut` is set, at once. True if everything was settled."""
+        drain = self.settings.listen.drain
+        self.ready = False
+        await self._server.refuse()
+        if notice and self.envelope.open:
+            await _until(cut, drain.notice)
+        stopping = asyncio.create_task(self._server.stop(0 if cut.is_set() else drain.grace))
+        cutting = asyncio.create_task(cut.wait())
+        await asyncio.wait({stopping, cutting}, return_when=asyncio.FIRST_COMPLETED)
+        cutting.cancel()
+        if not stopping.done():
+            await self._server.stop(0)
+        await stopping
+        try:
+            async with asyncio.timeout(drain.barrier):
+                await self.envelope.empty()
+        except TimeoutError:
+            LOG.error("%d calls were not settled when the gateway left", self.envelope.open)
+            return False
+        return True
+
+    def _default_deadline(self, method: str) -> float | None:
+        timeouts = self.settings.timeouts
+        return timeouts.chat if method.endswith(("/CompleteChat", "/StreamChat")) else timeouts.read
+
+    def _settle(self, settlement: Settlement) -> None:
+        """The books are the log and the metrics, until there is a ledger."""
+        usage = settlement.usage
+        self._observed.telemetry.chat_settled(
+            settlement.provider, settlement.model, settlement.tenant, settlement.chat, usage
+        )
+        LOG.debug(
+            "settled",
+            extra={
+                "request_id": settlement.request_id,
+                "tenant": settlement.tenant,
+                "key": settlement.key,
+                "chat": settlement.chat,
+                "provider": settlement.provider,
+                "model": settlement.model,
+                "outcome": settlement.outcome,
+                "input_tokens": usage.input_tokens,
+                "output_tokens": usage.output_tokens,
+            },
+        )
+
+
+async def serve(settings: Settings, *, environ: Mapping[str, str], announce: Callable[[str], None]) -> int:
+    """Run until a signal says to leave; the exit code."""
+    observed = observe(environ, settings.log)
+    loop = asyncio.get_running_loop()
+    leave, cut = asyncio.Event(), asyncio.Event()
+    interactive = False
+
+    def signalled(number: int) -> None:
+        nonlocal interactive
+        interactive = number == signal.SIGINT
+        (cut if leave.is_set() else leave).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled, number)
+    try:
+        async with Gateway(settings, observed) as gateway:
+            await gateway.start()
+            announce(f"listening on {gateway.address}")
+            await leave.wait()
+            if gateway.envelope.open:
+                announce(f"leaving: {gateway.envelope.open} calls may finish; once more to cut them off")
+            settled = await gateway.drain(cut, notice=not interactive)
+            return 0 if settled else UNSETTLED
+    finally:
+        observed.close()
+
+
+def _credentials(listen: ListenSettings) -> grpc.ServerCredentials | None:
+    return grpc_server.credentials(listen.tls.certificate, listen.tls.key, listen.tls.client_ca) if listen.tls else None
+
+
+async def _until(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

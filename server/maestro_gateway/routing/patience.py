@@ -1,0 +1,104 @@
+"""How long a silent provider is waited for."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from maestro.v1 import chat_pb2
+from maestro_spi.errors import MaestroError, Reason
+
+# An answer has begun to say something once one of these has come.
+CONTENT = frozenset(
+    {"part_started", "text_delta", "reasoning_delta", "arguments_delta", "refusal_delta", "media_delta"}
+)
+
+
+class Patience:
+    """Waits for each event of one try; too long a wait is PROVIDER_TIMEOUT.
+
+    Only the provider's silence counts: while an event is being delivered, no clock of it runs. One lazy timer a try and
+    two assignments an event, for this is the path of every token.
+    """
+
+    __slots__ = (
+        "_attempt",
+        "_began",
+        "_expired",
+        "_idle",
+        "_limit",
+        "_now",
+        "_phase",
+        "_provider",
+        "_since",
+        "_task",
+        "_timer",
+    )
+
+    def __init__(self, provider: str, first_token: float, idle: float, attempt: float) -> None:
+        """Limits in seconds; an attempt of 0 has none of its own."""
+        self._provider = provider
+        self._limit = first_token
+        self._idle = idle
+        self._attempt = attempt
+        self._phase = "connect"
+        self._since: float | None = None
+        self._expired = False
+
+    def __enter__(self) -> "Patience":
+        loop = asyncio.get_running_loop()
+        self._now = loop.time
+        self._began = loop.time()
+        self._task: asyncio.Task[None] | None = None
+        self._timer = loop.call_at(self._due(self._began), self._look, loop)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    async def next(self, events: AsyncGenerator[chat_pb2.ChatEvent]) -> chat_pb2.ChatEvent | None:
+        """The next event; None at the end."""
+        self._task = task = asyncio.current_task()
+        self._since = self._now()
+        try:
+            return await anext(events, None)
+        except asyncio.CancelledError:
+            # Ours, unless somebody else wants the task to end too.
+            if self._expired and task is not None and task.uncancel() == 0:
+                raise self._too_slow() from None
+            raise
+        finally:
+            self._since = None
+
+    def heard(self, kind: str | None) -> None:
+        """What came before the first content, and the first content itself: from it on silence is measured anew."""
+        if kind in CONTENT:
+            self._limit, self._phase = self._idle, "idle"
+        elif self._phase == "connect":
+            self._phase = "first_token"
+
+    def _due(self, since: float) -> float:
+        """When a wait that began at `since` has been too long."""
+        due = (since if self._phase == "idle" else self._began) + self._limit
+        return min(due, self._began + self._attempt) if self._attempt else due
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        due = self._due(now if self._since is None else self._since)
+        if self._since is not None and now >= due and self._task is not None:
+            self._expired = True
+            self._task.cancel()
+            return
+        # A limit that passed while an event was on its way out is looked at again at the next wait.
+        self._timer = loop.call_at(max(due, now + self._limit / 8), self._look, loop)
+
+    def _too_slow(self) -> MaestroError:
+        return MaestroError(
+            Reason.PROVIDER_TIMEOUT,
+            f"{self._provider} was silent for too long ({self._phase}); give it more time or another model",
+            metadata={"provider": self._provider, "phase": self._phase},
+            phase="connect"
+            if self._phase == "connect"
+            else "first_token"
+            if self._phase == "first_token"
+            else "stream",
+            provider=self._provider,
+        )

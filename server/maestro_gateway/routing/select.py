@@ -1,0 +1,124 @@
+"""Request -> the targets that may answer, in order."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from maestro.v1 import chat_pb2, common_pb2
+from maestro_gateway.routing.catalog import Catalog, Target
+from maestro_spi.capability import EMULATED, unmet
+from maestro_spi.errors import MaestroError, Precondition, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Who may answer, best first, and why others may not."""
+
+    targets: tuple[Target, ...]
+    rejected: tuple[chat_pb2.RejectedTarget, ...]
+
+    def decision(self) -> chat_pb2.RouteDecision:
+        """The same in the contract's words."""
+        first = self.targets[0].facts
+        emulated = [name for name, support in first.capabilities.items() if support.level == EMULATED]
+        return chat_pb2.RouteDecision(
+            strategy=chat_pb2.ROUTING_STRATEGY_ORDERED, rejected=self.rejected, emulated=emulated
+        )
+
+
+def select(catalog: Catalog, request: chat_pb2.ChatRequest) -> Selection:
+    """The model named and its fallbacks, in the caller's order, less those that may not or cannot answer."""
+    names = [request.model, *([] if request.routing.disable_fallback else request.routing.fallback_models)]
+    candidates = list({target.name: target for target in map(catalog.find, names)}.values())
+    needs = [*request.requires, *implied(request)]
+    rejected: list[chat_pb2.RejectedTarget] = []
+    targets: list[Target] = []
+    for target in candidates:
+        if reason := _barred(target, request.routing):
+            rejected.append(chat_pb2.RejectedTarget(model=target.name, reason=reason))
+        elif missing := unmet(target.facts, needs):
+            rejected.append(
+                chat_pb2.RejectedTarget(model=target.name, reason="CAPABILITY_UNMET", capability=missing[0].capability)
+            )
+        else:
+            targets.append(target)
+    if not targets:
+        raise _nobody(catalog, rejected, needs)
+    return Selection(tuple(targets), tuple(rejected))
+
+
+def implied(request: chat_pb2.ChatRequest) -> list[common_pb2.CapabilityRequirement]:
+    """What a request needs though it does not say so: a model without it could only misunderstand."""
+    need = common_pb2.CapabilityRequirement
+    wanted: dict[common_pb2.Capability.ValueType, None] = {}
+    if request.tools:
+        wanted[common_pb2.CAPABILITY_TOOLS] = None
+    if request.tool_choice.mode in {chat_pb2.TOOL_MODE_REQUIRED, chat_pb2.TOOL_MODE_NONE}:
+        wanted[common_pb2.CAPABILITY_TOOL_CHOICE] = None
+    match request.response_format.WhichOneof("format"):
+        case "json_schema":
+            wanted[common_pb2.CAPABILITY_JSON_SCHEMA] = None
+        case "json_object":
+            wanted[common_pb2.CAPABILITY_JSON_OBJECT] = None
+        case _:
+            pass
+    if chat_pb2.CHAT_INCLUDE_LOGPROBS in request.include:
+        wanted[common_pb2.CAPABILITY_LOGPROBS] = None
+    for message in request.messages:
+        for part in message.parts:
+            if part.HasField("media") and (capability := INPUT.get(part.media.modality)):
+                wanted[capability] = None
+    wanted.update(dict.fromkeys(OUTPUT[modality] for modality in request.output_modalities if modality in OUTPUT))
+    return [need(capability=capability) for capability in wanted]
+
+
+INPUT = {
+    common_pb2.MODALITY_IMAGE: common_pb2.CAPABILITY_VISION,
+    common_pb2.MODALITY_AUDIO: common_pb2.CAPABILITY_AUDIO_INPUT,
+    common_pb2.MODALITY_VIDEO: common_pb2.CAPABILITY_VIDEO_INPUT,
+    common_pb2.MODALITY_DOCUMENT: common_pb2.CAPABILITY_DOCUMENT_INPUT,
+}
+OUTPUT = {
+    common_pb2.MODALITY_IMAGE: common_pb2.CAPABILITY_IMAGE_OUTPUT,
+    common_pb2.MODALITY_AUDIO: common_pb2.CAPABILITY_AUDIO_OUTPUT,
+}
+
+
+def _barred(target: Target, routing: chat_pb2.RoutingOptions) -> str:
+    allowed = routing.allowed_providers
+    if target.provider in routing.denied_providers or (allowed and target.provider not in allowed):
+        return "DENIED_BY_REQUEST"
+    return ""
+
+
+def _nobody(
+    catalog: Catalog,
+    rejected: Sequence[chat_pb2.RejectedTarget],
+    needs: Iterable[common_pb2.CapabilityRequirement],
+) -> MaestroError:
+    names = ", ".join(target.model for target in rejected)
+    if all(target.reason == "DENIED_BY_REQUEST" for target in rejected):
+        return MaestroError(
+            Reason.MODEL_NOT_FOUND,
+            f"routing.allowed_providers and routing.denied_providers leave nobody of: {names}",
+            metadata={"model": names},
+            phase="route",
+        )
+    last = next(target for target in reversed(rejected) if target.reason == "CAPABILITY_UNMET")
+    missing = unmet(catalog.find(last.model).facts, needs)
+    return MaestroError(
+        Reason.CAPABILITY_UNMET,
+        f"{last.model} cannot do what the request needs: {', '.join(map(_name, missing))}",
+        metadata={"model": last.model},
+        preconditions=[Precondition("CAPABILITY", _name(need), _nearest(catalog, need)) for need in missing],
+        phase="route",
+        model=last.model,
+    )
+
+
+def _name(need: common_pb2.CapabilityRequirement) -> str:
+    return need.extension or common_pb2.Capability.Name(need.capability).removeprefix("CAPABILITY_")
+
+
+def _nearest(catalog: Catalog, need: common_pb2.CapabilityRequirement) -> str:
+    able = next((target for target in catalog.targets if not unmet(target.facts, [need])), None)
+    return f"nearest: {able.name}" if able else "no model here has it"

@@ -1,0 +1,55 @@
+"""Counts as the stream flows; stops it when over."""
+
+from maestro.v1 import chat_pb2, common_pb2
+from maestro_spi.errors import MaestroError, Reason
+from maestro_spi.estimate import BYTES_PER_TOKEN
+
+DELTAS = frozenset({"text_delta", "reasoning_delta", "arguments_delta", "refusal_delta"})
+
+
+class Meter:
+    """What one chat has used: the provider's count where it has come, an estimate in between."""
+
+    __slots__ = ("_bytes", "_limit", "_reported", "input_estimate", "usage")
+
+    def __init__(self, input_estimate: int, max_total_tokens: int) -> None:
+        self.usage = common_pb2.Usage()
+        self.input_estimate = input_estimate
+        self._bytes = 0
+        self._limit = max_total_tokens
+        self._reported = False
+
+    def observe(self, event: chat_pb2.ChatEvent) -> None:
+        """Count one event; over the request's own ceiling it raises REQUEST_LIMIT_REACHED."""
+        kind = event.WhichOneof("event")
+        if kind in DELTAS:
+            self._bytes += len(getattr(event, kind))
+            if self._limit and self.input_estimate + self._bytes // BYTES_PER_TOKEN > self._limit:
+                raise self._over()
+        elif kind == "usage":
+            self._report(event.usage)
+        elif kind == "completed":
+            self._report(event.completed.usage)
+
+    def _report(self, usage: common_pb2.Usage) -> None:
+        if usage.total_tokens or usage.input_tokens or usage.output_tokens:
+            self._reported = True
+            self.usage.CopyFrom(usage)
+
+    def _over(self) -> MaestroError:
+        return MaestroError(
+            Reason.REQUEST_LIMIT_REACHED,
+            f"the answer passed limits.max_total_tokens ({self._limit}); raise it, or ask for a shorter answer",
+            metadata={"limit": "limits.max_total_tokens", "value": str(self._limit)},
+            phase="quota",
+        )
+
+    def spent(self) -> common_pb2.Usage:
+        """What is to be billed now. Where the provider was cut off before it counted, an estimate that says so."""
+        if not self._reported and self._bytes:
+            output = -(-self._bytes // BYTES_PER_TOKEN)
+            self.usage.input_tokens = self.input_estimate
+            self.usage.output_tokens = output
+            self.usage.total_tokens = self.input_estimate + output
+            self.usage.source = common_pb2.USAGE_SOURCE_ESTIMATED
+        return self.usage
