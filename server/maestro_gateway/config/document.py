@@ -96,6 +96,8 @@ def read_document(text: str, source: str) -> tuple[Document, list[Problem]]:
     reader = _Reader(source, loader)
     values = reader.read(root, ())
     places = {(): Place(source, root.start_mark.line + 1, root.start_mark.column + 1), **reader.places}
+    if values is None and not reader.problems:
+        return Document(places=places), []
     if not isinstance(values, dict):
         problem = Problem(places[()], "", "is not a mapping of settings", "write it like: listen: {address: …}")
         return Document(places=places), [*reader.problems, problem]

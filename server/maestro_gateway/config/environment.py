@@ -21,9 +21,7 @@ PREFIX, LEVEL = "MAESTRO_", "__"
 # Read by others than this file, or here under a name of their own.
 KNOWN = frozenset({"MAESTRO_ADDRESS", "MAESTRO_CONFIG", "MAESTRO_HOME", "MAESTRO_KEY", "MAESTRO_PROVIDER"})
 TESTS = "MAESTRO_TEST_"
-ASSIGNMENT = re.compile(
-    r"""(?:export\s+)?([A-Za-z_]\w*)\s*=\s*("(?:[^"\\]|\\.)*"|'[^']*'|[^"'\s#][^#]*?|)\s*(?:\s#.*)?"""
-)
+ASSIGNMENT = re.compile(r"""(?:export\s+)?([A-Za-z_]\w*)\s*=\s*("(?:[^"\\]|\\.)*"|'[^']*'|[^"'\s#].*?|)\s*(?:\s#.*)?""")
 TEXT = (str, SecretStr, Path)
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 

@@ -1,6 +1,7 @@
 """Log records as OpenTelemetry has them, for any OTLP store."""
 
 import logging
+from typing import Any
 
 from opentelemetry._logs import Logger, SeverityNumber
 
@@ -22,7 +23,9 @@ class OtlpLogs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         severity = next((number for level, number in SEVERITIES if record.levelno >= level), SeverityNumber.DEBUG)
-        attributes = {name: value for name, value in told(record).items() if value is not None and name != "trace_id"}
+        attributes: dict[str, Any] = {
+            name: value for name, value in told(record).items() if value is not None and name != "trace_id"
+        }
         self._logger.emit(
             timestamp=round(record.created * 1e9),
             severity_number=severity,

@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-STEP = r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)"
+STEP = r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)"
 BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-SIZE = re.compile(r"(\d+)\s*(B|KB|MB|GB|KiB|MiB|GiB)?")
+SIZE = re.compile(r"([0-9]+)\s*(B|KB|MB|GB|KiB|MiB|GiB)?")
 YEAR = 366 * 86400.0
 SOCKET_PATH_BYTES = 107  # what Linux allows
 
@@ -23,7 +23,7 @@ def seconds(value: object) -> object:
     text = value.strip()
     if re.fullmatch(rf"(?:{STEP}\s*)+", text):
         return sum(float(number) * UNITS[unit] for number, unit in re.findall(STEP, text))
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         return float(text)
     raise ValueError("is not a duration")
 
@@ -33,7 +33,7 @@ def written(duration: float) -> str:
     for unit in ("d", "h", "m", "s"):
         if duration and duration % UNITS[unit] == 0:
             return f"{duration / UNITS[unit]:.0f}{unit}"
-    return f"{duration:g}s"
+    return f"{duration:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def size(value: object) -> object:
@@ -62,7 +62,7 @@ def address(value: str) -> str:
 
 def host_and_port(value: str) -> str:
     """`host:port` or `[::1]:port`; port 0 asks the system for a free one."""
-    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[A-Za-z0-9._-]+):(\d{1,5})", value)
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[A-Za-z0-9._-]+):([0-9]{1,5})", value)
     if not found or int(found[2]) > 65535:
         raise ValueError("is not an address")
     return value

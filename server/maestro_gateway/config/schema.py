@@ -6,7 +6,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from maestro_gateway.config.quantities import Duration, Patience, Size, address, host_and_port
-from maestro_gateway.routing.settings import EMBEDDED, ModelName, ModelSettings, ProviderName, ProviderSettings
+from maestro_gateway.routing.settings import (
+    EMBEDDED,
+    ModelName,
+    ModelSettings,
+    ProviderName,
+    ProviderSettings,
+    provider_of,
+)
 from maestro_gateway.tenants.settings import KeySettings
 
 Address = Annotated[str, AfterValidator(address)]
@@ -103,10 +110,10 @@ def embedded(providers: dict[str, ProviderSettings]) -> dict[str, ProviderSettin
 
 def default_model(data: dict[str, Any]) -> str:
     """The first model that the operator names; else the scripted adapter's own; else what the catalog has first."""
-    models: dict[str, ModelSettings] = data.get("models", {})
     providers: dict[str, ProviderSettings] = data.get("providers", {})
+    models = (name for name in data.get("models", {}) if provider_of(name) in providers)
     scripted = (f"{name}/hello" for name, provider in providers.items() if provider.adapter == "scripted")
-    return next(iter(models), next(scripted, ""))
+    return next(models, next(scripted, ""))
 
 
 class Settings(BaseModel):
