@@ -33,8 +33,8 @@ class Step(Protocol):
 class Envelope:
     """Every RPC and every door goes through it: there is no second way in.
 
-    Steps know neither gRPC nor HTTP. The request is parsed and validated only once the caller is known and allowed. What
-    leaves here is an answer or a status from the error table: `except Exception` stands in this file alone.
+    Steps know neither gRPC nor HTTP. The request is parsed and validated only once the caller is known and allowed.
+    What leaves here is an answer or a status from the error table, whatever was raised.
     """
 
     def __init__(

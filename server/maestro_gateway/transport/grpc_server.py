@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf import message_factory
+from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import Message
 from grpc_channelz.v1.channelz import add_channelz_servicer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -63,11 +65,11 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers(tuple(handlers))
 
     def _mount(self, service: Any, descriptors: Descriptors) -> grpc.GenericRpcHandler:
-        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        handlers: dict[str, "grpc.RpcMethodHandler[Any, Any]"] = {}
         for method in descriptors.services[service.name].methods:
             behaviour = getattr(service, method.name)
             name = f"{service.name}/{method.name}"
-            serialize = Message.SerializeToString
+            serialize = _plain(method.output_type.full_name).SerializeToString
             if isasyncgenfunction(behaviour):
                 answer: Any = self._envelope.stream(name, behaviour)
                 handlers[method.name] = grpc.unary_stream_rpc_method_handler(answer, None, serialize)
@@ -137,6 +139,11 @@ def credentials(certificate: Path, key: Path, client_ca: Path | None) -> grpc.Se
     )
 
 
+def _plain(name: str) -> type[Message]:
+    """The class that services answer with: generated, without rules."""
+    return message_factory.GetMessageClass(Default().FindMessageTypeByName(name))
+
+
 class _Unknown(grpc.GenericRpcHandler):
     """Methods of ours that this server does not have, for clients of a newer contract: clear, instead of bare."""
 
@@ -144,7 +151,7 @@ class _Unknown(grpc.GenericRpcHandler):
         self._envelope = envelope
         self._names = names
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
         name = handler_call_details.method.lstrip("/")
         if name.partition("/")[0] not in self._names:
             return None

@@ -49,7 +49,8 @@ def _renamed(file: descriptor_pb2.FileDescriptorProto) -> descriptor_pb2.FileDes
     file.package = V1
     for message in file.message_type:
         for field in message.field:
-            field.type_name = field.type_name.replace(f".{V1ALPHA}.", f".{V1}.")
+            if field.type_name:
+                field.type_name = field.type_name.replace(f".{V1ALPHA}.", f".{V1}.")
     for service in file.service:
         for method in service.method:
             method.input_type = method.input_type.replace(f".{V1ALPHA}.", f".{V1}.")
