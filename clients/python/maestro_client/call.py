@@ -8,7 +8,7 @@ from typing import Generic, TypeVar, cast
 import grpc
 
 from maestro_client.channel import Channel
-from maestro_client.errors import MaestroError, error, from_call
+from maestro_client.errors import error, from_call
 from maestro_client.tracing import Span, Tracing
 
 Q = TypeVar("Q")
@@ -24,7 +24,6 @@ class ServerStream(Generic[A]):
     def __init__(self, call: grpc.aio.UnaryStreamCall[Q, A], span: Span) -> None:
         self._call = call
         self._span = span
-        self._stopped = False
         self._over = False
 
     async def read(self) -> A | None:
@@ -36,11 +35,8 @@ class ServerStream(Generic[A]):
             self._end(failed.code, failed.message)
             raise failed from failure
         except asyncio.CancelledError:
-            self._end(grpc.StatusCode.CANCELLED, STOPPED)
-            task = asyncio.current_task()
-            if self._stopped and task is not None and not task.cancelling():
-                # gRPC says it this way too when nobody wants this task to end: `cancel` was called from another one.
-                raise error(grpc.StatusCode.CANCELLED, STOPPED) from None
+            self.cancel()  # gRPC leaves a call alone whose reader is cancelled while the request is still on its way
+            _raise_unless_the_task_ends()
             raise
         if message is grpc.aio.EOF:
             self._end(grpc.StatusCode.OK)
@@ -49,7 +45,6 @@ class ServerStream(Generic[A]):
 
     def cancel(self) -> None:
         """Stop the call; nothing happens where it is over."""
-        self._stopped = True
         self._call.cancel()
         self._end(grpc.StatusCode.CANCELLED, STOPPED)
 
@@ -83,11 +78,12 @@ class Calls:
             code = grpc.StatusCode.OK
             return answer
         except grpc.aio.AioRpcError as failure:
-            failed: MaestroError = from_call(failure)
+            failed = from_call(failure)
             code, said = failed.code, failed.message
             raise failed from failure
         except asyncio.CancelledError:
             code, said = grpc.StatusCode.CANCELLED, STOPPED
+            _raise_unless_the_task_ends()
             raise
         finally:
             span.end(code, said)
@@ -111,3 +107,10 @@ class Calls:
     def _metadata(self, span: Span, metadata: Metadata | None) -> grpc.aio.Metadata:
         own = {key.lower(): value for key, value in (metadata or {}).items()}
         return grpc.aio.Metadata(*{**self.channel.metadata, **span.metadata, **own}.items())
+
+
+def _raise_unless_the_task_ends() -> None:
+    """gRPC says CancelledError also where the call alone was cancelled, from another task or by closing the channel."""
+    task = asyncio.current_task()
+    if task is not None and not task.cancelling():
+        raise error(grpc.StatusCode.CANCELLED, STOPPED) from None

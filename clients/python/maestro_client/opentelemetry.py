@@ -35,10 +35,10 @@ class CallSpan:
 
 
 class OpenTelemetry:
-    """Makes spans by the tracer provider that the application has set."""
+    """Makes spans by the tracer provider that the application has set, unless it is given one."""
 
-    def __init__(self, address: Address) -> None:
-        self._tracer = trace.get_tracer("maestro_client")
+    def __init__(self, address: Address, provider: trace.TracerProvider | None = None) -> None:
+        self._tracer = trace.get_tracer("maestro_client", tracer_provider=provider)
         self._attributes: dict[str, str | int] = {SYSTEM: "grpc", SERVER_ADDRESS: address.host}
         if address.port:
             self._attributes[SERVER_PORT] = address.port
