@@ -143,10 +143,7 @@ func connected(t *testing.T, options ...Option) (*Client, context.Context) {
 }
 
 func hello() *maestrov1.ChatRequest {
-	return &maestrov1.ChatRequest{Messages: []*maestrov1.Message{{
-		Role:  maestrov1.Role_ROLE_USER,
-		Parts: []*maestrov1.Part{textPart("Say hello to the world")},
-	}}}
+	return &maestrov1.ChatRequest{Messages: []*maestrov1.Message{User("Say hello to the world")}}
 }
 
 func scripted(script string) *maestrov1.ChatRequest {

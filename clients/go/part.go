@@ -70,6 +70,14 @@ func (p *piece) settle() *maestrov1.Part {
 	return part
 }
 
+// User is what a user says, as a message.
+func User(text string) *maestrov1.Message {
+	return &maestrov1.Message{
+		Role:  maestrov1.Role_ROLE_USER,
+		Parts: []*maestrov1.Part{{Kind: &maestrov1.Part_Text{Text: text}}},
+	}
+}
+
 // Text is what the model said in the last message of an answer.
 func Text(response *maestrov1.ChatResponse) string {
 	var text strings.Builder
