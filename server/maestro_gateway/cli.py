@@ -71,6 +71,7 @@ def serve(
     import uvloop
 
     from maestro_gateway.app import serve as run
+    from maestro_gateway.transport.grpc_server import CannotListenError
 
     said: dict[tuple[str | int, ...], object] = {}
     if address is not None:
@@ -82,8 +83,11 @@ def serve(
     _tell_what_is_on(loaded)
     try:
         code = uvloop.run(run(settings, environ=loaded.environ, announce=typer.echo))
+    except CannotListenError as error:
+        typer.echo(f"error: {error}", err=True)
+        code = 1
     except KeyboardInterrupt:
-        code = CANCELLED
+        code = CANCELLED  # before the gateway listened for signals itself
     raise typer.Exit(code)
 
 
@@ -114,7 +118,7 @@ def chat(
     from maestro.v1 import chat_pb2, content_pb2
     from maestro_client import Client, user
 
-    text = sys.stdin.read() if prompt == "-" else prompt
+    text = sys.stdin.read().removesuffix("\n") if prompt == "-" else prompt
     if not text.strip():
         raise typer.BadParameter("there is nothing to say", param_hint="PROMPT")
     parts = [content_pb2.Part(text=system)] if system else []
@@ -143,7 +147,8 @@ def models(as_json: AsJSON = False, address: Address = None, insecure: Insecure 
 
     found, providers = _run(ask())
     if as_json:
-        typer.echo(json.dumps({"models": [*map(MessageToDict, found)], "providers": [*map(MessageToDict, providers)]}))
+        listed = {"models": [*map(MessageToDict, found)], "providers": [*map(MessageToDict, providers)]}
+        typer.echo(json.dumps(listed, ensure_ascii=False))
         return
     _table(
         ("model", "aliases", "title", "context"),
@@ -310,7 +315,7 @@ def _aside(text: str) -> None:
 def _write_json(message: "Message") -> None:
     from google.protobuf.json_format import MessageToJson
 
-    typer.echo(MessageToJson(message, indent=None))
+    typer.echo(MessageToJson(message, indent=None, ensure_ascii=False))
 
 
 def _safe(text: str, stream: TextIO) -> str:

@@ -1,6 +1,6 @@
 """File + environment -> Settings, or an error that names the line."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Loaded:
     source: str  # for people: the file, or that there was none
     environ: Mapping[str, str]  # the real environment, with .env beneath it
     home: Path  # where the gateway keeps its own things
+    place: Callable[[SettingPath], Place]  # where a setting was said
     pinned: str = ""  # the one provider that is on, where MAESTRO_PROVIDER names it
 
 
@@ -59,7 +60,8 @@ def load(
     problems += _disagreements(settings, broken, document)
     if problems:
         raise ConfigError(problems)
-    return Loaded(settings, str(file or "embedded defaults"), environment.variables, home(environment.variables), pin)
+    source, variables = str(file or "embedded defaults"), environment.variables
+    return Loaded(settings, source, variables, home(variables), document.place, pin)
 
 
 def home(environ: Mapping[str, str]) -> Path:
