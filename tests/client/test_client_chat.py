@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from pathlib import Path
 
 import grpc
 import pytest
@@ -158,3 +159,9 @@ def test_the_callers_tool_calls_are_found():
     answer = chat_pb2.ChatResponse(messages=[content_pb2.Message(role=content_pb2.ROLE_ASSISTANT, parts=parts)])
     assert [call.id for call in tool_calls_of(answer)] == ["1", "2"]
     assert text_of(answer) == "let me see"
+
+
+def test_what_the_readme_shows_is_an_example_that_runs():
+    root = Path(__file__).parents[2]
+    shown = (root / "clients/python/README.md").read_text().split("```python\n")[1].split("```")[0]
+    assert shown == (root / "examples/chat.py").read_text()

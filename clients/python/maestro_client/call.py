@@ -33,7 +33,7 @@ class ServerStream(Generic[A]):
         except grpc.aio.AioRpcError as failure:
             failed = from_call(failure)
             self._end(failed.code, failed.message)
-            raise failed from failure
+            raise failed from None
         except asyncio.CancelledError:
             self.cancel()  # gRPC leaves a call alone whose reader is cancelled while the request is still on its way
             _raise_unless_the_task_ends()
@@ -80,7 +80,7 @@ class Calls:
         except grpc.aio.AioRpcError as failure:
             failed = from_call(failure)
             code, said = failed.code, failed.message
-            raise failed from failure
+            raise failed from None
         except asyncio.CancelledError:
             code, said = grpc.StatusCode.CANCELLED, STOPPED
             _raise_unless_the_task_ends()

@@ -114,7 +114,7 @@ class ChatStream:
             failed = self._fail(failure)
             if failed is failure:
                 raise
-            raise failed from failure
+            raise failed from None
         if event is None:
             raise self._fail(cut("the stream ended before the answer did"))
         self._begun = True
