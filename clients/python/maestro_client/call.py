@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import Mapping
 from typing import Generic, TypeVar, cast
+from weakref import WeakSet
 
 import grpc
 
@@ -61,6 +62,13 @@ class Calls:
         self.channel = channel
         self._tracing = tracing
         self._timeout = timeout
+        self._made: WeakSet[grpc.aio.Call] = WeakSet()
+
+    async def close(self) -> None:
+        """Cancel what still runs, and hang up."""
+        for call in list(self._made):  # the channel itself finds only calls that a task waits for
+            call.cancel()
+        await self.channel.close()
 
     async def unary(
         self,
@@ -74,7 +82,9 @@ class Calls:
         span = self._tracing.start(rpc)
         code, said = grpc.StatusCode.UNKNOWN, ""
         try:
-            answer = await method(request, timeout=self._limit(timeout), metadata=self._metadata(span, metadata))
+            call = method(request, timeout=self._limit(timeout), metadata=self._metadata(span, metadata))
+            self._made.add(call)
+            answer = await call
             code = grpc.StatusCode.OK
             return answer
         except grpc.aio.AioRpcError as failure:
@@ -99,6 +109,7 @@ class Calls:
         """Ask, and read the answer as it comes."""
         span = self._tracing.start(rpc)
         call = method(request, timeout=self._limit(timeout), metadata=self._metadata(span, metadata))
+        self._made.add(call)
         return ServerStream(call, span)
 
     def _limit(self, timeout: float | None) -> float | None:

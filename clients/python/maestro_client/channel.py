@@ -90,7 +90,7 @@ class Channel:
         return self._channel
 
     async def close(self) -> None:
-        """Cancel what still runs, and hang up."""
+        """Hang up."""
         if self._channel is not None:
             await self._channel.close()
 

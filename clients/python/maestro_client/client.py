@@ -33,7 +33,7 @@ class Client:
     ) -> None:
         self._channel = Channel(address, key, insecure=insecure, ca=ca, cert=cert, cert_key=cert_key)
         spans = choose(self._channel.address, wanted=tracing, configured=self._channel.tracing_configured)
-        calls = Calls(self._channel, spans, timeout)
+        self._calls = calls = Calls(self._channel, spans, timeout)
         self.chat = Chat(calls)
         self.capabilities = Capabilities(calls)
 
@@ -55,4 +55,4 @@ class Client:
 
     async def close(self) -> None:
         """Stop what still runs, and hang up."""
-        await self._channel.close()
+        await self._calls.close()
