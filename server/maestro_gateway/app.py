@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 
@@ -44,9 +44,20 @@ UNSETTLED = 3  # exit code: the gateway had to leave before everything was settl
 
 
 class Gateway:
-    """A gateway, wired and listening: `start`, then `drain`; leave the context to close what it holds."""
+    """A gateway, wired and listening: `start`, then `drain`; leave the context to close what it holds.
 
-    def __init__(self, settings: Settings, observed: Observed) -> None:
+    `steps` and `interceptors` go around every call, outside the gateway's own; `settle` is told what each chat has used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        observed: Observed,
+        *,
+        steps: Sequence[Step] = (),
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        settle: Callable[[Settlement], None] | None = None,
+    ) -> None:
         self.settings = settings
         self.address = ""
         self.probes = ""
@@ -63,14 +74,14 @@ class Gateway:
         self.catalog = Live(
             Catalog({name: plug.models() for name, plug in self.plugs.items()}, settings.models, settings.default_model)
         )
-        fleet = Fleet(self.plugs, {name: provider.adapter for name, provider in settings.providers.items()})
+        self.fleet = fleet = Fleet(self.plugs, {name: provider.adapter for name, provider in settings.providers.items()})
         self._stack.push_async_callback(fleet.aclose)
         limits = Limits(settings.timeouts.first_token, settings.timeouts.idle)
         self.chats = Chats(clock, ids, keep_bytes=settings.chats.keep_bytes, keep_for=settings.chats.keep_for)
         engine = ChatEngine(
             self.catalog,
             Attempts(fleet, clock, telemetry, limits),
-            Accounts(self._settle),
+            Accounts(settle or self._settle),
             self.chats,
             clock,
             status.status,
@@ -84,14 +95,14 @@ class Gateway:
         rules = Rules(descriptors, judge(descriptors))
         rules.warm_up()
         authenticate = Authenticate(Keys(settings.keys, new_pepper()).identify)
-        steps: list[Step] = [Record(clock, telemetry), authenticate, Authorize(rights.read(descriptors))]
-        self.envelope = Envelope(steps, rules, clock, ids, self._default_deadline)
-        interceptors: list[grpc.aio.ServerInterceptor] = [Deliver()]
+        own: list[Step] = [Record(clock, telemetry), authenticate, Authorize(rights.read(descriptors))]
+        self.envelope = Envelope([*steps, *own], rules, clock, ids, self._default_deadline)
+        chain = [*interceptors, Deliver()]
         if observed.tracer_provider is not None:
-            interceptors.append(tracing.interceptor(observed.tracer_provider))
+            chain.append(tracing.interceptor(observed.tracer_provider))
         listen = settings.listen
         self._server = GrpcServer(
-            services, descriptors, self.envelope, interceptors, channelz=listen.channelz is not None
+            services, descriptors, self.envelope, chain, channelz=listen.channelz is not None
         )
         if listen.reflection:
             open_to_all = is_local(listen.address)

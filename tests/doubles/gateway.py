@@ -2,7 +2,7 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from maestro_gateway.app import Gateway
 from maestro_gateway.base.telemetry import Telemetry
 from maestro_gateway.config.load import load
 from maestro_gateway.config.telemetry import Observed
+from maestro_gateway.spend.accounts import Settlement
+from maestro_gateway.transport.envelope import Step
 
 if TYPE_CHECKING:
     from maestro.v1.capability_pb2_grpc import CapabilityServiceAsyncStub
@@ -45,16 +47,37 @@ class Wire:
         return capability_pb2_grpc.CapabilityServiceStub(self.channel)
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a test puts around every call."""
+
+    steps: Sequence[Step] = ()
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
+    settle: Callable[[Settlement], None] | None = None
+
+
 @asynccontextmanager
 async def wired(
-    folder: Path, yaml: str = "", *, observed: Observed | None = None, environ: Mapping[str, str] | None = None
+    folder: Path,
+    yaml: str = "",
+    *,
+    observed: Observed | None = None,
+    environ: Mapping[str, str] | None = None,
+    around: Around | None = None,
 ) -> AsyncGenerator[Wire]:
     """A gateway on port 0, as this gateway.yaml says, with one key that may do everything."""
     file = folder / "gateway.yaml"
     file.write_text(yaml)
     variables = {"MAESTRO_KEY": KEY, "MAESTRO_ADDRESS": "127.0.0.1:0", **(environ or {})}
     settings = load(file, variables, folder).settings
-    async with Gateway(settings, observed or Observed(Telemetry())) as gateway:
+    outside = around or Around()
+    async with Gateway(
+        settings,
+        observed or Observed(Telemetry()),
+        steps=outside.steps,
+        interceptors=outside.interceptors,
+        settle=outside.settle,
+    ) as gateway:
         await gateway.start()
         async with grpc.aio.insecure_channel(gateway.address, options=[("grpc.max_send_message_length", -1)]) as channel:
             try:

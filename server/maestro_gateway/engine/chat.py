@@ -68,7 +68,7 @@ class ChatEngine:
         async with self._open(call, intent) as running:
             running.start(self._play(call, intent, running), listening=False)
             with self._ending_in_time(call, request, running):
-                await running.ended()
+                await running.wait()
             if running.error is not None:
                 raise running.error
             return running.fold.response()

@@ -85,8 +85,13 @@ class Running:
         """Has its source been closed?"""
         return self._task is None or self._task.done()
 
+    async def wait(self) -> None:
+        """Wait for the end."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
     async def ended(self) -> None:
-        """Wait until the source is closed, even when cancelled meanwhile: what was used has to be settled first."""
+        """Wait until a stopped source is closed, even when cancelled meanwhile: what was used has to be settled first."""
         cancelled: asyncio.CancelledError | None = None
         while self._task is not None and not self._task.done():
             try:
