@@ -1,10 +1,10 @@
-from doubles.chat_strategies import from_the_future, number, streams
 from google.protobuf import timestamp_pb2
 from google.rpc import status_pb2
 from hypothesis import given, settings
 
 from maestro.v1 import chat_pb2, common_pb2, content_pb2
 from maestro_stream.fold import Fold, fold
+from tests.doubles.chat_strategies import from_the_future, number, streams
 
 Event = chat_pb2.ChatEvent
 Response = chat_pb2.ChatResponse

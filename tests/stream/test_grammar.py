@@ -1,10 +1,10 @@
 import pytest
-from doubles.chat_strategies import from_the_future, number, streams
 from google.rpc import status_pb2
 from hypothesis import given, settings
 
 from maestro.v1 import chat_pb2, common_pb2, content_pb2
 from maestro_stream.grammar import Grammar, GrammarBroken, check
+from tests.doubles.chat_strategies import from_the_future, number, streams
 
 Event = chat_pb2.ChatEvent
 

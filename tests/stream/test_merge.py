@@ -1,12 +1,12 @@
 from itertools import pairwise
 
-from doubles.chat_strategies import streams, streams_and_mergings
 from hypothesis import given, settings
 
 from maestro.v1 import chat_pb2
 from maestro_stream.fold import fold
 from maestro_stream.grammar import KINDS, check
 from maestro_stream.merge import JOINED_MAX, merge
+from tests.doubles.chat_strategies import streams, streams_and_mergings
 
 Event = chat_pb2.ChatEvent
 
