@@ -87,6 +87,14 @@ func defaultKey(local bool) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
+// checkKey finds what no header can carry; the error never shows the key.
+func checkKey(key string) error {
+	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("maestro: the key holds characters that no key has; was it cut or joined?")
+	}
+	return nil
+}
+
 // bearer puts the key on every call. gRPC refuses it on a connection without TLS, unless that was asked for or is local.
 type bearer struct {
 	key   string

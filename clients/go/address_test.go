@@ -3,6 +3,7 @@ package maestro
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -41,6 +42,14 @@ func TestNothingGoesToAnotherMachineInPlaintext(t *testing.T) {
 			t.Fatal(err)
 		}
 		client.Close()
+	}
+}
+
+func TestAKeyThatNoHeaderCanCarryIsRefusedUnshown(t *testing.T) {
+	for _, key := range []string{"two words", "line\nbreak", "schlüssel"} {
+		if _, err := New(WithKey(key)); err == nil || strings.Contains(err.Error(), key) {
+			t.Errorf("%q: %v", key, err)
+		}
 	}
 }
 

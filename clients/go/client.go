@@ -91,6 +91,9 @@ func New(options ...Option) (*Client, error) {
 			return nil, err
 		}
 	}
+	if err := checkKey(chosen.key); err != nil {
+		return nil, err
+	}
 	channel, err := grpc.NewClient(where.target, chosen.dialOptions()...)
 	if err != nil {
 		return nil, err

@@ -40,6 +40,55 @@ func TestAStreamFoldsToTheUnaryAnswer(t *testing.T) {
 	}
 }
 
+func TestEveryKindOfPartFoldsToTheUnaryAnswer(t *testing.T) {
+	client, ctx := connected(t)
+	request := scripted(`[
+		{"reasoning": {"text": ["It asks ", "for weather."], "signature": "c2ln"}},
+		{"text": ["Let me ", "look ", "☀"]},
+		{"citation": {"title": "almanac"}},
+		{"warning": {"code": "NOTICE", "message": "hm"}},
+		{"tool_calls": [{"id": "c1", "name": "a", "arguments": {"x": 1}}, {"id": "c2", "name": "b"}]},
+		{"finish": {"reason": "TOOL_CALLS", "word": "tool_use"}}]`)
+	stream, err := client.Chat.StreamChat(ctx, request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	streamed, err := Fold(stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := client.Chat.CompleteChat(ctx, request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, answer := range []*maestrov1.ChatResponse{streamed, whole} { // what two calls never share
+		answer.Chat, answer.CreateTime, answer.Timing, answer.Attempts = "", nil, nil, nil
+		answer.ProviderMetadata = nil
+	}
+	if !proto.Equal(streamed, whole) {
+		t.Errorf("streamed: %v\nwhole: %v", streamed, whole)
+	}
+	if calls := ToolCalls(streamed); len(calls) != 2 || calls[0].ArgumentsJson == "" {
+		t.Errorf("tool calls: %v", calls)
+	}
+}
+
+func TestAFailureInMidStreamKeepsWhatCame(t *testing.T) {
+	client, ctx := connected(t)
+	stream, err := client.Chat.StreamChat(ctx, scripted(`[{"text": "half "}, {"cut": true}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := Fold(stream)
+	failed := expectCode(t, err, codes.Unavailable)
+	if !failed.Because(maestrov1.ErrorReason_ERROR_REASON_STREAM_BROKEN) || failed.RequestID == "" {
+		t.Errorf("%+v", failed)
+	}
+	if Text(answer) != "half " || answer.State != maestrov1.ChatResponse_STATE_FAILED {
+		t.Errorf("%q, %v", Text(answer), answer.State)
+	}
+}
+
 func TestCancellingEndsTheCallAndTheGatewayLives(t *testing.T) {
 	client, ctx := connected(t)
 	call, cancel := context.WithCancel(ctx)
@@ -119,8 +168,11 @@ func TestADeadlineEndsTheCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Fold(stream)
+	answer, err := Fold(stream)
 	expectCode(t, err, codes.DeadlineExceeded)
+	if Text(answer) != "one " {
+		t.Errorf("%q had come", Text(answer))
+	}
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("errors.Is does not know %v", err)
 	}

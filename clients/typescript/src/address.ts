@@ -67,3 +67,11 @@ export function defaultKey(local: boolean, environment: Environment): string {
     throw new Error(`cannot read the key in ${file}`, { cause: error });
   }
 }
+
+/** Throws at what no header can carry; the error never shows the key. */
+export function checkKey(key: string): string {
+  if (!/^[!-~]*$/.test(key)) {
+    throw new Error("the key holds characters that no key has; was it cut or joined?");
+  }
+  return key;
+}

@@ -16,7 +16,7 @@ import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-no
 
 import { CapabilityService } from "../gen/maestro/v1/capability_pb.js";
 import { ChatService, type ChatEvent } from "../gen/maestro/v1/chat_pb.js";
-import { defaultKey, parseAddress, type Address, type Environment } from "./address.js";
+import { checkKey, defaultKey, parseAddress, type Address, type Environment } from "./address.js";
 import { MaestroError } from "./error.js";
 import { retry } from "./retry.js";
 
@@ -73,7 +73,7 @@ export function connect(settings: Settings = {}): Client {
         "write https:// before it, or give tls; insecure sends key and prompts readable by all in between",
     );
   }
-  const key = settings.key ?? defaultKey(address.local, environment);
+  const key = checkKey(settings.key ?? defaultKey(address.local, environment));
   const baseUrl = secure ? address.url.replace(/^http:/, "https:") : address.url;
   const sessionManager = new Http2SessionManager(baseUrl, KEEPALIVE, { ...settings.tls, ...socketOf(address) });
   const transport = typed(

@@ -36,6 +36,12 @@ test("nothing goes to another machine in plaintext", () => {
   connect({ address: "gateway.test:7070", key: "k", insecure: true }).close();
 });
 
+test("a key that no header can carry is refused, unshown", () => {
+  for (const key of ["two words", "line\nbreak", "schlüssel"]) {
+    assert.throws(() => connect({ key }), (error: Error) => !error.message.includes(key));
+  }
+});
+
 test("the key file is for this machine alone", (context) => {
   const home = mkdtempSync(join(tmpdir(), "maestro-"));
   context.after(() => rmSync(home, { recursive: true }));

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 
+import { toJson } from "@bufbuild/protobuf";
+
 import {
+  ChatResponse_State as State,
+  ChatResponseSchema,
   Code,
   connect,
   ErrorReason,
@@ -9,6 +13,7 @@ import {
   foldChat,
   MaestroError,
   text,
+  toolCalls,
   user,
   type Client,
   type Settings,
@@ -20,7 +25,7 @@ const gateway = {
 };
 
 const hello = { messages: [user("Say hello to the world")] };
-const stalling = { ...hello, providerOptionsJson: { scripted: '[{"text": "one "}, {"stall": true}]' } };
+const stalling = scripted([{ text: "one " }, { stall: true }]);
 
 test("a stream folds to the unary answer", gateway, async (context) => {
   const { chat } = connected(context);
@@ -30,6 +35,39 @@ test("a stream folds to the unary answer", gateway, async (context) => {
   assert.equal(text(streamed), text(whole));
   assert.equal(streamed.finishReason, FinishReason.STOP);
   assert.ok(streamed.usage && streamed.usage.inputTokens > 0n && streamed.usage.outputTokens > 0n);
+});
+
+test("every kind of part folds to the unary answer", gateway, async (context) => {
+  const { chat } = connected(context);
+  const request = scripted([
+    { reasoning: { text: ["It asks ", "for weather."], signature: "c2ln" } },
+    { text: ["Let me ", "look ", "☀"] },
+    { citation: { title: "almanac" } },
+    { warning: { code: "NOTICE", message: "hm" } },
+    { tool_calls: [{ id: "c1", name: "a", arguments: { x: 1 } }, { id: "c2", name: "b" }] },
+    { finish: { reason: "TOOL_CALLS", word: "tool_use" } },
+  ]);
+  const streamed = await foldChat(chat.streamChat(request));
+  const whole = await chat.completeChat(request);
+  for (const answer of [streamed, whole]) { // what two calls never share
+    answer.chat = "";
+    answer.attempts = [];
+    delete answer.createTime;
+    delete answer.timing;
+    delete answer.providerMetadata;
+  }
+  assert.deepEqual(toJson(ChatResponseSchema, streamed), toJson(ChatResponseSchema, whole));
+  assert.deepEqual(toolCalls(streamed).map(({ name }) => name), ["a", "b"]);
+});
+
+test("a failure in mid-stream keeps what came", gateway, async (context) => {
+  const { chat } = connected(context);
+  const error = await failure(() => foldChat(chat.streamChat(scripted([{ text: "half " }, { cut: true }]))));
+  assert.equal(error.code, Code.Unavailable);
+  assert.ok(error.because(ErrorReason.STREAM_BROKEN));
+  assert.notEqual(error.requestId, "");
+  assert.equal(error.partial && text(error.partial), "half ");
+  assert.equal(error.partial?.state, State.FAILED);
 });
 
 test("cancelling ends the call, and the gateway lives", gateway, async (context) => {
@@ -78,7 +116,12 @@ test("a deadline ends the call", gateway, async (context) => {
   const { chat } = connected(context);
   const error = await failure(() => foldChat(chat.streamChat(stalling, { timeoutMs: 300 })));
   assert.equal(error.code, Code.DeadlineExceeded);
+  assert.equal(error.partial && text(error.partial), "one ");
 });
+
+function scripted(steps: unknown[]) {
+  return { ...hello, providerOptionsJson: { scripted: JSON.stringify(steps) } };
+}
 
 function connected(context: TestContext, settings: Settings = {}): Client {
   const client = connect(settings);
