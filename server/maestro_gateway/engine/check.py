@@ -1,6 +1,7 @@
 """What the rules of the proto cannot say of a chat request: fields that exclude, refer to or need each other."""
 
 from collections.abc import Iterator
+from itertools import chain, islice
 
 import jsonschema_rs
 import msgspec
@@ -9,13 +10,27 @@ from google.protobuf import duration_pb2
 from maestro.v1 import chat_pb2, content_pb2
 from maestro_spi.errors import MaestroError, Reason, Violation
 
+WINDOW = "stream.coalesce_window"
 WINDOW_SECONDS = 1  # the longest a fragment may be held back
+SHORTEST_NANOS = 1_000_000  # of any other time: a timer that never rests would be ours to pay for
+MOST_VIOLATIONS = 100  # more than anybody reads; a request of empty parts could have millions
+# A schema of another dialect would have its rules fetched from wherever it says: never do what a caller's URL says.
+DIALECTS = frozenset(
+    {
+        "https://json-schema.org/draft/2020-12/schema",
+        "https://json-schema.org/draft/2019-09/schema",
+        "http://json-schema.org/draft-07/schema",
+        "http://json-schema.org/draft-06/schema",
+        "http://json-schema.org/draft-04/schema",
+    }
+)
 Found = Iterator[Violation]
 
 
 def check(request: chat_pb2.ChatRequest) -> None:
     """Raise INVALID_FIELD with every violation, or INVALID_SCHEMA for a schema that is none."""
-    broken = [*_messages(request), *_tools(request), *_settings(request), *_durations(request), *_options(request)]
+    rules = (_messages, _tools, _settings, _durations, _options)
+    broken = list(islice(chain.from_iterable(rule(request) for rule in rules), MOST_VIOLATIONS))
     if broken:
         first = broken[0]
         more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
@@ -108,7 +123,7 @@ def _settings(request: chat_pb2.ChatRequest) -> Found:
 
 def _durations(request: chat_pb2.ChatRequest) -> Found:
     fields = {
-        "stream.coalesce_window": request.stream.coalesce_window,
+        WINDOW: request.stream.coalesce_window,
         "stream.heartbeat": request.stream.heartbeat,
         "cache.ttl": request.cache.ttl,
         **{f"timeouts.{name}": getattr(request.timeouts, name) for name in ("total", "first_token", "idle", "attempt")},
@@ -116,16 +131,18 @@ def _durations(request: chat_pb2.ChatRequest) -> Found:
     for field, value in fields.items():
         if value.seconds < 0 or value.nanos < 0:
             yield Violation(field, "duration.gte", "must not be negative")
+        elif field != WINDOW and value.seconds == 0 and 0 < value.nanos < SHORTEST_NANOS:
+            yield Violation(field, "duration.gte", "must be at least 1 ms; leave it out for the default")
     window: duration_pb2.Duration = request.stream.coalesce_window
     if window.seconds >= WINDOW_SECONDS:
-        yield Violation("stream.coalesce_window", "duration.lt", f"must be less than {WINDOW_SECONDS} s")
+        yield Violation(WINDOW, "duration.lt", f"must be less than {WINDOW_SECONDS} s")
 
 
 def _options(request: chat_pb2.ChatRequest) -> Found:
     for provider, text in request.provider_options_json.items():
         try:
             msgspec.json.decode(text)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             yield Violation(f'provider_options_json["{provider}"]', "json", f"no JSON text: {error}")
 
 
@@ -141,8 +158,13 @@ def _schemas(request: chat_pb2.ChatRequest) -> Iterator[tuple[str, str]]:
 def _check_schema(field: str, schema: str) -> None:
     pointer, problem = "", ""
     try:
-        jsonschema_rs.meta.validate(msgspec.json.decode(schema))
-    except msgspec.DecodeError as error:
+        read = msgspec.json.decode(schema)
+        dialect = read.get("$schema") if isinstance(read, dict) else None
+        if isinstance(dialect, str) and dialect.removesuffix("#") not in DIALECTS:
+            pointer, problem = "/$schema", f"'{dialect}' is no dialect known here; leave it out for 2020-12"
+        else:
+            jsonschema_rs.meta.validate(read)
+    except (msgspec.DecodeError, RecursionError) as error:
         problem = f"no JSON text: {error}"
     except jsonschema_rs.ValidationError as error:
         pointer = "".join(f"/{step}" for step in error.instance_path)
