@@ -1,6 +1,7 @@
 """Reason -> gRPC status and its details."""
 
 from collections.abc import Callable
+from itertools import islice
 
 from google.protobuf import any_pb2, message
 from google.rpc import error_details_pb2, status_pb2
@@ -12,11 +13,13 @@ from maestro_spi.reasons import TABLE
 
 DOMAIN = "maestro.gateway"
 DETAILS_BYTES = 4096  # past 8 KiB of trailers clients lose the whole status
-MESSAGE_BYTES = 1024
+MESSAGE_BYTES = 512  # it travels twice, once with every byte that is not ASCII written as three
+NAME_BYTES = 64
+METADATA = 16
 PROVIDER_MESSAGE_BYTES = 512
 ATTEMPTS = 8
 VIOLATIONS = 20
-
+MOST_VIOLATIONS = 100  # short ones, where they all fit
 
 NEVER_AGAIN = -1  # grpc-retry-pushback-ms: tokens were already bought
 
@@ -27,12 +30,12 @@ def status(error: MaestroError, request_id: str) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(
         reason=error_pb2.ErrorReason.Name(error.reason.value),
         domain=DOMAIN,
-        metadata={key: _cut(value, 256) for key, value in error.metadata.items()},
+        metadata={_cut(key, NAME_BYTES): _cut(value, 256) for key, value in islice(error.metadata.items(), METADATA)},
     )
     request = error_details_pb2.RequestInfo(request_id=_cut(request_id, 128))
     extra = [make(error) for applies, make in DETAILS if applies(error)]
     told = status_pb2.Status(code=TABLE[error.reason].code, message=_cut(error.message, MESSAGE_BYTES))
-    for shrink in (lambda: None, *_shrinkings(context, extra)):
+    for shrink in (lambda: None, *_shrinkings(info, context, extra)):
         shrink()
         del told.details[:]
         told.details.extend(_packed(detail) for detail in (info, request, context, *extra))
@@ -52,10 +55,10 @@ def _context(error: MaestroError) -> error_pb2.ErrorContext:
     context = error_pb2.ErrorContext(
         phase=error.phase or TABLE[error.reason].phase,
         retryable=error.retryable,
-        provider=_cut(error.provider, 64),
+        provider=_cut(error.provider, NAME_BYTES),
         model=_cut(error.model, 256),
         provider_http_status=error.word.http_status,
-        provider_code=_cut(error.word.code, 64),
+        provider_code=_cut(error.word.code, NAME_BYTES),
         provider_message=_cut(error.word.message, PROVIDER_MESSAGE_BYTES),
         provider_request_id=_cut(error.word.request_id, 128),
         attempts=error.attempts[-ATTEMPTS:],
@@ -71,9 +74,11 @@ def _bad_request(error: MaestroError) -> message.Message:
     return error_details_pb2.BadRequest(
         field_violations=[
             error_details_pb2.BadRequest.FieldViolation(
-                field=_cut(broken.field, 256), reason=broken.rule, description=_cut(broken.description, 256)
+                field=_cut(broken.field, 256),
+                reason=_cut(broken.rule, NAME_BYTES),
+                description=_cut(broken.description, 256),
             )
-            for broken in error.violations
+            for broken in error.violations[:MOST_VIOLATIONS]
         ]
     )
 
@@ -82,7 +87,9 @@ def _precondition_failure(error: MaestroError) -> message.Message:
     return error_details_pb2.PreconditionFailure(
         violations=[
             error_details_pb2.PreconditionFailure.Violation(
-                type=missing.type, subject=missing.subject, description=_cut(missing.description, 256)
+                type=_cut(missing.type, NAME_BYTES),
+                subject=_cut(missing.subject, 256),
+                description=_cut(missing.description, 256),
             )
             for missing in error.preconditions[:VIOLATIONS]
         ]
@@ -96,7 +103,7 @@ def _retry_info(error: MaestroError) -> message.Message:
 def _resource_info(error: MaestroError) -> message.Message:
     assert error.resource is not None
     return error_details_pb2.ResourceInfo(
-        resource_type=error.resource.type,
+        resource_type=_cut(error.resource.type, NAME_BYTES),
         resource_name=_cut(error.resource.name, 256),
         description=_cut(error.message, 256),
     )
@@ -118,7 +125,9 @@ DETAILS: tuple[tuple[Callable[[MaestroError], bool], Callable[[MaestroError], me
 )
 
 
-def _shrinkings(context: error_pb2.ErrorContext, extra: list[message.Message]) -> list[Callable[[], None]]:
+def _shrinkings(
+    info: error_details_pb2.ErrorInfo, context: error_pb2.ErrorContext, extra: list[message.Message]
+) -> list[Callable[[], None]]:
     """What is dropped when the details are too long, one after the other."""
 
     def no_help() -> None:
@@ -129,8 +138,14 @@ def _shrinkings(context: error_pb2.ErrorContext, extra: list[message.Message]) -
             for detail in extra:
                 if isinstance(detail, error_details_pb2.BadRequest):
                     del detail.field_violations[violations:]
+                elif isinstance(detail, error_details_pb2.PreconditionFailure):
+                    del detail.violations[violations:]
 
         return cut
+
+    def shorter_metadata() -> None:
+        for key, value in list(info.metadata.items()):
+            info.metadata[key] = _cut(value, NAME_BYTES)
 
     return [
         lambda: context.ClearField("attempts"),
@@ -138,6 +153,7 @@ def _shrinkings(context: error_pb2.ErrorContext, extra: list[message.Message]) -
         no_help,
         *(fewer(count) for count in (VIOLATIONS, 10, 5, 1)),
         lambda: context.ClearField("usage"),
+        shorter_metadata,
     ]
 
 
@@ -148,6 +164,6 @@ def _packed(detail: message.Message) -> any_pb2.Any:
 
 
 def _cut(text: str, most: int) -> str:
-    """At most so many bytes of UTF-8, never half a character."""
-    data = text.encode()
-    return text if len(data) <= most else data[: most - 3].decode(errors="ignore") + "…"
+    """At most so many bytes of UTF-8, never half a character, not even one that a provider has sent."""
+    data = text.encode(errors="replace")
+    return data.decode() if len(data) <= most else data[: most - 3].decode(errors="ignore") + "…"
