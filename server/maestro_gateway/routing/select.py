@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from maestro.v1 import chat_pb2, common_pb2
 from maestro_gateway.routing.catalog import Catalog, Target
 from maestro_spi.capability import EMULATED, unmet
-from maestro_spi.errors import MaestroError, Precondition, Reason
+from maestro_spi.errors import MaestroError, Precondition, Reason, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ def _nobody(
             Reason.MODEL_NOT_FOUND,
             f"routing.allowed_providers and routing.denied_providers leave nobody of: {names}",
             metadata={"model": names},
+            resource=Resource("maestro.v1.Model", names),
             phase="route",
         )
     last = next(target for target in reversed(rejected) if target.reason == "CAPABILITY_UNMET")
