@@ -65,7 +65,7 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers(tuple(handlers))
 
     def _mount(self, service: Any, descriptors: Descriptors) -> grpc.GenericRpcHandler:
-        handlers: dict[str, "grpc.RpcMethodHandler[Any, Any]"] = {}
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         for method in descriptors.services[service.name].methods:
             behaviour = getattr(service, method.name)
             name = f"{service.name}/{method.name}"
@@ -85,19 +85,7 @@ class GrpcServer:
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None) -> str:
         """Take the address, before anything is served; the answer has the real port."""
-        try:
-            if credentials is None:
-                port = self._server.add_insecure_port(address)
-            else:
-                port = self._server.add_secure_port(address, credentials)
-        except RuntimeError:
-            port = 0
-        if not port:
-            raise CannotListenError(
-                f"cannot listen on {address}: is another gateway running there? Choose another with MAESTRO_ADDRESS "
-                "or listen.address"
-            )
-        return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+        return _bind(self._server, address, credentials, "MAESTRO_ADDRESS or listen.address")
 
     async def start(self) -> None:
         """Serve, and say so to whoever asks for health."""
@@ -118,16 +106,32 @@ class ChannelzServer:
     """channelz, on a port of its own."""
 
     def __init__(self) -> None:
-        self._server = grpc.aio.server()
+        self._server = grpc.aio.server(options=OPTIONS)
         add_channelz_servicer(self._server)
 
     async def start(self, address: str) -> str:
-        port = self._server.add_insecure_port(address)
+        bound = _bind(self._server, address, None, "listen.channelz")
         await self._server.start()
-        return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+        return bound
 
     async def stop(self) -> None:
         await self._server.stop(None)
+
+
+def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None, setting: str) -> str:
+    """Take the address; the answer has the real port."""
+    try:
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
+    except RuntimeError:
+        port = 0
+    if not port:
+        raise CannotListenError(
+            f"cannot listen on {address}: is another gateway running there? Choose another with {setting}"
+        )
+    return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
 
 
 def credentials(certificate: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredentials:

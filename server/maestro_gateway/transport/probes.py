@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
+from maestro_gateway.transport.grpc_server import CannotListenError
+
 READ_SECONDS = 5.0
 REQUEST_BYTES = 8192
 
@@ -18,7 +20,12 @@ class Probes:
     async def listen(self, address: str) -> AsyncGenerator[str]:
         """Answer on `host:port` while the context is open; its value is the address, with the real port."""
         host, _, port = address.rpartition(":")
-        server = await asyncio.start_server(self._answer, host.strip("[]"), int(port), limit=REQUEST_BYTES)
+        try:
+            server = await asyncio.start_server(self._answer, host.strip("[]"), int(port), limit=REQUEST_BYTES)
+        except OSError as error:
+            raise CannotListenError(
+                f"cannot listen on {address} ({error.strerror}): choose another with listen.probes"
+            ) from error
         async with server:
             name = server.sockets[0].getsockname()
             yield f"{name[0]}:{name[1]}"
