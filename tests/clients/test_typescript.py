@@ -26,3 +26,8 @@ def test_the_typescript_client_chats_cancels_and_reads_errors(running_gateway: R
     run("npm", "run", "build", folder=FOLDER)
     said = run("npm", "test", folder=FOLDER, **variables)
     assert "skipped 0" in said
+    assert "STOP" in run("node", "dist/examples/chat.js", folder=FOLDER, **variables)
+
+
+def test_the_typescript_readme_shows_the_example_that_runs() -> None:
+    assert (FOLDER / "examples/chat.ts").read_text() in (FOLDER / "README.md").read_text()
