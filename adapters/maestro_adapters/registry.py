@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Protocol, cast
+from typing import cast
 
-from maestro_spi.chat import ChatAdapter
-from maestro_spi.provider import Provider
+from maestro_spi.provider import ChatProvider
 from maestro_spi.settings import AdapterSettings
 
 # One line for each adapter of ours: where its class is.
@@ -15,10 +14,6 @@ ADAPTERS: Mapping[str, str] = {
 }
 
 ENTRY_POINTS = "maestro.adapters"  # the group in which other packages offer theirs
-
-
-class Plug(ChatAdapter, Provider, Protocol):
-    """What an adapter's class makes of its settings."""
 
 
 class UnknownAdapter(ValueError):  # noqa: N818 - a fact about the settings, told as one
@@ -30,14 +25,14 @@ def names() -> list[str]:
     return sorted({*ADAPTERS, *(point.name for point in entry_points(group=ENTRY_POINTS))})
 
 
-def load(settings: AdapterSettings) -> Plug:
+def load(settings: AdapterSettings) -> ChatProvider:
     """The adapter that the settings name, made from them. Ours come first where names are the same."""
     target = ADAPTERS.get(settings.adapter)
     if target is not None:
         module, _, name = target.partition(":")
-        return cast(Plug, getattr(import_module(module), name)(settings))
+        return cast(ChatProvider, getattr(import_module(module), name)(settings))
     for point in entry_points(group=ENTRY_POINTS, name=settings.adapter):
-        return cast(Plug, point.load()(settings))
+        return cast(ChatProvider, point.load()(settings))
     raise UnknownAdapter(
         f"provider {settings.name!r} wants the adapter {settings.adapter!r}, which is not here; "
         f"there are: {', '.join(names())}"

@@ -12,7 +12,7 @@ from maestro_spi.errors import (
     Resource,
     Violation,
 )
-from maestro_spi.provider import Checkup, Provider
+from maestro_spi.provider import ChatProvider, Checkup, Provider
 from maestro_spi.settings import AdapterSettings
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "AdapterSettings",
     "Answer",
     "ChatAdapter",
+    "ChatProvider",
     "Checkup",
     "MaestroError",
     "ModelFacts",

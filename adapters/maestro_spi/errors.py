@@ -93,8 +93,8 @@ class ProviderWord:
 class MaestroError(Exception):
     """A failure that the caller may be told: a reason, one sentence that says what to do, and what varies in it.
 
-    `metadata` holds, under lowerCamelCase keys, everything that varies in the sentence. Never put a secret or a prompt in
-    any of it. `phase` names the step that failed, as in ErrorContext.phase.
+    `metadata` holds, under lowerCamelCase keys, everything that varies in the sentence. Never put a secret or a prompt
+    in any of it. `phase` names the step that failed, as in ErrorContext.phase.
     """
 
     def __init__(

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from maestro.v1 import capability_pb2
 from maestro_spi.capability import ModelFacts
+from maestro_spi.chat import ChatAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,7 @@ class Provider(Protocol):
     async def aclose(self) -> None:
         """Close every connection."""
         ...
+
+
+class ChatProvider(ChatAdapter, Provider, Protocol):
+    """A provider that chats: what an adapter's class makes of its settings."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 
@@ -18,8 +18,8 @@ from maestro_gateway.config.schema import ListenSettings, Settings
 from maestro_gateway.config.telemetry import Observed, observe
 from maestro_gateway.engine.chat import ChatEngine
 from maestro_gateway.routing.attempt import Attempts, Limits
-from maestro_gateway.routing.catalog import Catalog
-from maestro_gateway.routing.fleet import Fleet, Plug
+from maestro_gateway.routing.catalog import Catalog, unknown
+from maestro_gateway.routing.fleet import Fleet
 from maestro_gateway.runs.chats import Chats
 from maestro_gateway.services import rights, status
 from maestro_gateway.services.capability import About, CapabilityService
@@ -37,6 +37,7 @@ from maestro_gateway.transport.probes import Probes
 from maestro_gateway.transport.steps.authenticate import Authenticate
 from maestro_gateway.transport.steps.authorize import Authorize
 from maestro_gateway.transport.steps.record import Record
+from maestro_spi.provider import ChatProvider
 
 FEATURES = ("chat.complete", "chat.stream", "chat.plan", "chat.count_tokens", "chat.store", "chat.cancel", "models")
 LOG = logging.getLogger("maestro.app")
@@ -46,7 +47,7 @@ UNSETTLED = 3  # exit code: the gateway had to leave before everything was settl
 class Gateway:
     """A gateway, wired and listening: `start`, then `drain`; leave the context to close what it holds.
 
-    `steps` and `interceptors` go around every call, outside the gateway's own; `settle` is told what each chat has used.
+    `steps` and `interceptors` go around every call, outside the gateway's own; `settle` learns what each chat has used.
     """
 
     def __init__(
@@ -68,13 +69,15 @@ class Gateway:
         clock = SystemClock()
         ids = TimedIds(clock)
         telemetry = observed.telemetry
-        self.plugs: dict[str, Plug] = {
+        self.plugs: dict[str, ChatProvider] = {
             name: registry.load(provider.adapter_settings(name)) for name, provider in settings.providers.items()
         }
         self.catalog = Live(
             Catalog({name: plug.models() for name, plug in self.plugs.items()}, settings.models, settings.default_model)
         )
-        self.fleet = fleet = Fleet(self.plugs, {name: provider.adapter for name, provider in settings.providers.items()})
+        self.fleet = fleet = Fleet(
+            self.plugs, {name: provider.adapter for name, provider in settings.providers.items()}
+        )
         self._stack.push_async_callback(fleet.aclose)
         limits = Limits(settings.timeouts.first_token, settings.timeouts.idle)
         self.chats = Chats(clock, ids, keep_bytes=settings.chats.keep_bytes, keep_for=settings.chats.keep_for)
@@ -101,9 +104,7 @@ class Gateway:
         if observed.tracer_provider is not None:
             chain.append(tracing.interceptor(observed.tracer_provider))
         listen = settings.listen
-        self._server = GrpcServer(
-            services, descriptors, self.envelope, chain, channelz=listen.channelz is not None
-        )
+        self._server = GrpcServer(services, descriptors, self.envelope, chain, channelz=listen.channelz is not None)
         if listen.reflection:
             open_to_all = is_local(listen.address)
             self._server.reflect(
@@ -204,6 +205,21 @@ async def serve(settings: Settings, *, environ: Mapping[str, str], announce: Cal
             return 0 if settled else UNSETTLED
     finally:
         observed.close()
+
+
+def misfits(settings: Settings) -> Iterator[tuple[tuple[str, str], str, str]]:
+    """What is wrong with the settings that only adapters can know: the path, the problem, how to mend it."""
+    models = {}
+    for name, provider in settings.providers.items():
+        try:
+            models[name] = registry.load(provider.adapter_settings(name)).models()
+        except ValueError as error:
+            yield ("providers", name), str(error), "see docs/configuration.md"
+    catalog = Catalog(models, settings.models, settings.default_model)
+    for model in unknown(catalog.targets, settings.models):
+        if model.partition("/")[0] in models:
+            there = ", ".join(target.name for target in catalog.targets)
+            yield ("models", model), f"no provider has the model {model!r}", f"there are: {there}"
 
 
 def _credentials(listen: ListenSettings) -> grpc.ServerCredentials | None:

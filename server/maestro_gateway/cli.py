@@ -6,7 +6,7 @@ import sys
 from collections.abc import Coroutine, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO, TypeVar
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from maestro.v1 import chat_pb2
     from maestro_client import Client, MaestroError
     from maestro_gateway.config.load import Loaded
+    from maestro_gateway.config.problems import ConfigError
     from maestro_gateway.config.schema import Settings
 
 T = TypeVar("T")
@@ -79,6 +80,7 @@ def serve(
     if insecure:
         said["listen", "insecure"] = True
     loaded = _load(config, said)
+    _ask_the_adapters(loaded)
     settings = _with_a_key(loaded)
     _tell_what_is_on(loaded)
     try:
@@ -94,6 +96,7 @@ def serve(
 def check(config: Config = None, as_json: AsJSON = False) -> None:
     """Check the configuration; name every mistake, its line and how to mend it."""
     loaded = _load(config, {}, as_json=as_json)
+    _ask_the_adapters(loaded, as_json=as_json)
     if as_json:
         typer.echo(json.dumps({"source": loaded.source, "problems": []}))
         return
@@ -184,22 +187,26 @@ def _load(config: Path | None, said: dict[tuple[str | int, ...], object], *, as_
     try:
         return load(config, *process(), said)
     except ConfigError as error:
-        if as_json:
-            problems = [
-                {
-                    "file": each.place.source,
-                    "line": each.place.line,
-                    "column": each.place.column,
-                    "path": each.path,
-                    "message": each.message,
-                    "fix": each.fix,
-                }
-                for each in error.problems
-            ]
-            typer.echo(json.dumps({"problems": problems}))
-        else:
-            typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        _refuse(error, as_json=as_json)
+
+
+def _refuse(error: "ConfigError", *, as_json: bool) -> NoReturn:
+    if as_json:
+        problems = [
+            {
+                "file": each.place.source,
+                "line": each.place.line,
+                "column": each.place.column,
+                "path": each.path,
+                "message": each.message,
+                "fix": each.fix,
+            }
+            for each in error.problems
+        ]
+        typer.echo(json.dumps({"problems": problems}))
+    else:
+        typer.echo(str(error), err=True)
+    raise typer.Exit(1) from None
 
 
 def _with_a_key(loaded: "Loaded") -> "Settings":
@@ -220,6 +227,16 @@ def _with_a_key(loaded: "Loaded") -> "Settings":
     typer.echo(f"key:       {secret}  (new; kept in {kept})" if made else f"key:       in {kept}")
     row = KeySettings(name="local", secret=SecretStr(secret), scopes=("*",))
     return loaded.settings.model_copy(update={"keys": (row,)})
+
+
+def _ask_the_adapters(loaded: "Loaded", *, as_json: bool = False) -> None:
+    """What only an adapter can say of its settings: that it does not exist, that its script is wrong."""
+    from maestro_gateway.app import misfits
+    from maestro_gateway.config.problems import ConfigError, Problem, dotted
+
+    found = [Problem(loaded.place(path), dotted(path), message, fix) for path, message, fix in misfits(loaded.settings)]
+    if found:
+        _refuse(ConfigError(found), as_json=as_json)
 
 
 def _tell_what_is_on(loaded: "Loaded") -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from maestro.v1 import chat_pb2, common_pb2, content_pb2
-from maestro_adapters.registry import ADAPTERS, Plug, load
-from maestro_spi import AdapterSettings, MaestroError, Reason
+from maestro_adapters.registry import ADAPTERS, load
+from maestro_spi import AdapterSettings, ChatProvider, MaestroError, Reason
 from maestro_stream.fold import Fold, fold
 from maestro_stream.grammar import Grammar, check
 
@@ -25,7 +25,7 @@ class Exchange:
     """What a provider said, and what an answer must make of it. `play(False)` is the same, cut before the end."""
 
     name: str
-    play: Callable[[bool], tuple[Plug, chat_pb2.ChatRequest]]
+    play: Callable[[bool], tuple[ChatProvider, chat_pb2.ChatRequest]]
     text: str
     tool_calls: Sequence[tuple[str, str]] = ()
     finish: chat_pb2.FinishReason.ValueType = chat_pb2.FINISH_REASON_STOP
@@ -39,7 +39,7 @@ def scripted() -> Iterator[Exchange]:
     """Scripts are the exchanges of the scripted adapter."""
 
     def exchange(name: str, script: list[dict[str, Any]], text: str = "", **expected: Any) -> Exchange:
-        def play(whole: bool) -> tuple[Plug, chat_pb2.ChatRequest]:
+        def play(whole: bool) -> tuple[ChatProvider, chat_pb2.ChatRequest]:
             steps = script if whole else [*(step for step in script if "finish" not in step), {"cut": True}]
             said = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.Part(text="hi")])
             options = {"scripted": json.dumps(steps)}

@@ -49,7 +49,6 @@ class Notes:
         async with asyncio.timeout(5):
             return [await self.queue.get() for _ in ORDER]
 
-
     async def blocked(self) -> None:
         """Wait until a write has not come to its end for many turns of the loop: the reader's window is full."""
         async with asyncio.timeout(5):
@@ -138,7 +137,7 @@ async def test_hanging_up_anywhere_gives_everything_back_in_order(
             call.cancel()
             assert await notes.five() == ORDER, f"point {point}"
         assert notes.queue.empty()
-        assert await as_many_as(before) == before
+        assert await as_many_as(before) <= before
     assert [record.getMessage() for record in caplog.records] == []
 
 
@@ -155,7 +154,7 @@ async def test_hanging_up_on_a_whole_answer_gives_everything_back_too(tmp_path: 
 
 
 async def as_many_as(before: int) -> int:
-    """How many tasks there are, once those that are ending have ended: gRPC itself always has one that accepts calls."""
+    """How many tasks there are, once those that are ending have ended; gRPC itself always has some."""
     async with asyncio.timeout(5):
         while (left := len(asyncio.all_tasks())) > before:
             await asyncio.sleep(0)

@@ -151,8 +151,12 @@ class ChatEngine:
                     yield event
                     for warning in intent.warnings:
                         yield ChatEvent(warning=warning)
+                elif event.HasField("usage"):
+                    if chat_pb2.CHAT_INCLUDE_INCREMENTAL_USAGE in intent.request.include:
+                        yield event
                 elif event.HasField("completed"):
                     self._close(event.completed, call, trail, meter.spent())
+                    yield ChatEvent(usage=event.completed.usage)
                     yield event
                 else:
                     yield event

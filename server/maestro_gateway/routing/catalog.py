@@ -39,7 +39,7 @@ class Catalog:
             for facts in models
         )
         self._by_name = {name: target for target in self.targets for name in (target.name, *target.facts.aliases)}
-        self._default = default_model
+        self._default = default_model or next((target.name for target in self.targets), "")
 
     def find(self, model: str) -> Target:
         """The target a request means; MODEL_NOT_FOUND names the nearest there is."""

@@ -1,20 +1,15 @@
 """The adapters alive now."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from maestro_spi.chat import ChatAdapter
-from maestro_spi.provider import Provider
-
-
-class Plug(ChatAdapter, Provider, Protocol):
-    """A provider that chats."""
+from maestro_spi.provider import ChatProvider
 
 
 class Fleet:
     """One adapter for each provider, made once and shared by all calls; closed with the fleet."""
 
-    def __init__(self, plugs: Mapping[str, Plug], adapters: Mapping[str, str]) -> None:
+    def __init__(self, plugs: Mapping[str, ChatProvider], adapters: Mapping[str, str]) -> None:
         self.plugs = dict(plugs)
         self.adapters = dict(adapters)  # provider -> the name of its adapter
 

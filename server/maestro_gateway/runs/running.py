@@ -91,7 +91,7 @@ class Running:
             await asyncio.wait({self._task})
 
     async def ended(self) -> None:
-        """Wait until a stopped source is closed, even when cancelled meanwhile: what was used has to be settled first."""
+        """Wait until a stopped source is closed, even when cancelled meanwhile: settling comes first."""
         cancelled: asyncio.CancelledError | None = None
         while self._task is not None and not self._task.done():
             try:
