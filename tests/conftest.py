@@ -2,15 +2,13 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.doubles.gateway import KEY, RunningGateway, Wire, wired
+from tests.doubles.gateway import RunningGateway, Wire, wired
+from tests.doubles.process import serving
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,30 +58,5 @@ async def wire(tmp_path: Path) -> AsyncGenerator[Wire]:
 @pytest.fixture(scope="session")
 def running_gateway(tmp_path_factory: pytest.TempPathFactory) -> Generator[RunningGateway]:
     """`maestro serve` on a free port, for clients that live elsewhere."""
-    folder = tmp_path_factory.mktemp("gateway")
-    environ = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "MAESTRO_ADDRESS": "127.0.0.1:0",
-        "MAESTRO_KEY": KEY,
-        "PYTHONUNBUFFERED": "1",
-    }
-    process = subprocess.Popen(
-        [Path(sys.executable).parent / "maestro", "serve"],
-        cwd=folder,
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    address = ""
-    for line in process.stdout:
-        if line.startswith("listening on "):
-            address = line.removeprefix("listening on ").strip()
-            break
-    assert address, "the gateway did not start"
-    yield RunningGateway(address, KEY, process)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
-    process.stdout.close()
+    with serving(tmp_path_factory.mktemp("gateway")) as gateway:
+        yield gateway

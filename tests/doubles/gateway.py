@@ -79,7 +79,9 @@ async def wired(
         settle=outside.settle,
     ) as gateway:
         await gateway.start()
-        async with grpc.aio.insecure_channel(gateway.address, options=[("grpc.max_send_message_length", -1)]) as channel:
+        async with grpc.aio.insecure_channel(
+            gateway.address, options=[("grpc.max_send_message_length", -1)]
+        ) as channel:
             try:
                 yield Wire(gateway, channel)
             finally:
