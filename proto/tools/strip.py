@@ -19,8 +19,26 @@ def strip(image: bytes) -> bytes:
         dependencies = [name for name in file.dependency if not name.startswith(SERVER_ONLY)]
         del file.dependency[:], file.public_dependency[:], file.weak_dependency[:]
         file.dependency.extend(dependencies)
+        for service in file.service:
+            for method in service.method:
+                _clear_if_empty(method)
+        for message in file.message_type:
+            _clear_fields(message)
         kept.file.append(file)
     return kept.SerializeToString(deterministic=True)
+
+
+def _clear_fields(message: descriptor_pb2.DescriptorProto) -> None:
+    for field in message.field:
+        _clear_if_empty(field)
+    for nested in message.nested_type:
+        _clear_fields(nested)
+
+
+def _clear_if_empty(described: descriptor_pb2.MethodDescriptorProto | descriptor_pb2.FieldDescriptorProto) -> None:
+    """Options of which nothing is left are no options."""
+    if described.HasField("options") and not described.options.ByteSize():
+        described.ClearField("options")
 
 
 if __name__ == "__main__":
