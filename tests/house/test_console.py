@@ -25,7 +25,7 @@ class Recipe:
     prints: str
 
     def __str__(self) -> str:
-        return f"{self.command.split()[-1]} {len(self.command)}"
+        return self.command.split()[-1]
 
 
 def recipes(text: str) -> Iterator[Recipe]:
