@@ -146,7 +146,7 @@ class Envelope:
         await _abort(context, self._call("", context), error)
 
     def _call(self, method: str, context: Any) -> Call:
-        metadata = _metadata(context)
+        metadata = text_metadata(context)
         now = self._clock.monotonic()
         remaining = context.time_remaining()
         default = self._default_deadline(method)
@@ -175,9 +175,13 @@ class Envelope:
             self._empty.set()
 
 
-def _metadata(context: Any) -> Mapping[str, str]:
-    """Text metadata, last one wins; a binary value is nobody's business here."""
-    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+def text_metadata(context: Any) -> Mapping[str, str]:
+    """Text metadata; a binary value is nobody's business here. What is said twice is a list, so two keys are none."""
+    said: dict[str, str] = {}
+    for key, value in context.invocation_metadata() or ():
+        if isinstance(value, str):
+            said[key] = f"{said[key]}, {value}" if key in said else value
+    return said
 
 
 def _request_id(metadata: Mapping[str, str]) -> str:

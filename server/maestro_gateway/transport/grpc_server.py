@@ -1,6 +1,6 @@
 """Options, TLS, health, reflection; mounts the services."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import isasyncgenfunction
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from grpc_health.v1._async import HealthServicer
 
 from maestro_gateway.services.descriptors import Descriptors
 from maestro_gateway.transport import reflection
-from maestro_gateway.transport.envelope import Envelope
+from maestro_gateway.transport.envelope import Envelope, text_metadata
 from maestro_spi.errors import MaestroError
 
 MEGABYTE = 1024 * 1024
@@ -173,11 +173,8 @@ def reflect_for_callers(envelope: Envelope, caller: Identify) -> reflection.Admi
     """Off loopback only who has a key."""
 
     async def admit(context: Any) -> None:
-        metadata: Mapping[str, str] = {
-            key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
-        }
         try:
-            await caller(metadata.get("authorization", ""))
+            await caller(text_metadata(context).get("authorization", ""))
         except MaestroError as error:
             await envelope.turn_away(context, error)
 
