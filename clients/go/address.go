@@ -89,8 +89,8 @@ func defaultKey(local bool) (string, error) {
 
 // checkKey finds what no header can carry; the error never shows the key.
 func checkKey(key string) error {
-	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return errors.New("maestro: the key holds characters that no key has; was it cut or joined?")
+	if strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return errors.New("maestro: the key holds characters that no header can carry; was it cut or joined?")
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func TestNothingGoesToAnotherMachineInPlaintext(t *testing.T) {
 }
 
 func TestAKeyThatNoHeaderCanCarryIsRefusedUnshown(t *testing.T) {
-	for _, key := range []string{"two words", "line\nbreak", "schlüssel"} {
+	for _, key := range []string{"line\nbreak", "schlüssel"} {
 		if _, err := New(WithKey(key)); err == nil || strings.Contains(err.Error(), key) {
 			t.Errorf("%q: %v", key, err)
 		}

@@ -84,11 +84,11 @@ def test_a_missing_authority_or_half_a_certificate_is_an_error(tmp_path):
         Channel(REMOTE, cert=tmp_path / "cert.pem", environ={})
 
 
-@pytest.mark.parametrize("key", ["mk_canary\nx: y", "mk_canärÿ", "mk_canary two"])
+@pytest.mark.parametrize("key", ["mk_canary\nx: y", "mk_canary ÿ"])
 def test_a_key_that_is_none_is_refused_and_not_shown(key):
     with pytest.raises(ConnectionSettingsError) as caught:
         Channel(key=key, environ={})
-    assert "can" not in str(caught.value)
+    assert "canary" not in str(caught.value)
 
 
 async def test_the_key_is_in_no_repr(fake, client, key):

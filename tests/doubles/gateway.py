@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from maestro.v1.capability_pb2_grpc import CapabilityServiceAsyncStub
     from maestro.v1.chat_pb2_grpc import ChatServiceAsyncStub
 
-KEY = "key-for-tests"
+KEY = "a key for tests, with spaces in it"
 BEARER = (("authorization", f"Bearer {KEY}"),)
 
 

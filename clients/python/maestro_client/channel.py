@@ -67,8 +67,8 @@ class Channel:
                 f"https:// before it, or give ca=…; insecure=True sends key and prompts readable by all in between"
             )
         key = _key(self.address, environ) if key is None else key.strip()
-        if not key.isascii() or not key.isprintable() or " " in key:
-            raise ConnectionSettingsError("the key holds characters that no key has; was it cut or joined?")
+        if not key.isascii() or not key.isprintable():
+            raise ConnectionSettingsError("the key holds characters that no header can carry; was it cut or joined?")
         self.metadata: Mapping[str, str] = {"authorization": f"Bearer {key}"} if key else {}
         self.tracing_configured = _tracing_configured(environ)
         self._channel: grpc.aio.Channel | None = None

@@ -70,8 +70,8 @@ export function defaultKey(local: boolean, environment: Environment): string {
 
 /** Throws at what no header can carry; the error never shows the key. */
 export function checkKey(key: string): string {
-  if (!/^[!-~]*$/.test(key)) {
-    throw new Error("the key holds characters that no key has; was it cut or joined?");
+  if (!/^[ -~]*$/.test(key)) {
+    throw new Error("the key holds characters that no header can carry; was it cut or joined?");
   }
   return key;
 }

@@ -37,7 +37,7 @@ test("nothing goes to another machine in plaintext", () => {
 });
 
 test("a key that no header can carry is refused, unshown", () => {
-  for (const key of ["two words", "line\nbreak", "schlüssel"]) {
+  for (const key of ["line\nbreak", "schlüssel"]) {
     assert.throws(() => connect({ key }), (error: Error) => !error.message.includes(key));
   }
 });

@@ -56,6 +56,6 @@ def usable(secret: str, where: str) -> SecretStr:
     secret = secret.strip()
     if not secret:
         raise SecretError(f"{where} is empty", "put the secret into it")
-    if not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise SecretError(f"{where} holds what no header can carry", "use printable ASCII without spaces, on one line")
+    if not secret.isascii() or not secret.isprintable():
+        raise SecretError(f"{where} holds what no header can carry", "use printable ASCII, on one line")
     return SecretStr(secret)

@@ -221,7 +221,7 @@ def test_a_secret_file_that_others_can_read_is_refused(tmp_path: Path, mode: int
     assert found == "gateway.yaml:1:18: keys[0].secret: others can read key; run: chmod 600 key"
 
 
-@pytest.mark.parametrize("secret", [b"", b"\n", b"two words", b"line\nline", "schlüssel".encode(), b"\xff\xfe"])
+@pytest.mark.parametrize("secret", [b"", b"\n", b"line\nline", "schlüssel".encode(), b"\xff\xfe"])
 def test_a_secret_that_no_header_can_carry_is_refused(tmp_path: Path, secret: bytes) -> None:
     (tmp_path / "key").write_bytes(secret)
     (tmp_path / "key").chmod(0o600)
@@ -267,7 +267,7 @@ def test_a_key_of_the_environment_may_do_everything_and_is_never_shown(tmp_path:
     (key,) = loaded.settings.keys
     assert (key.name, key.tenant, key.scopes) == ("environment", "default", ("*",))
     assert key.secret.get_secret_value() == "canary"
-    (found,) = mistakes(tmp_path, "", {"MAESTRO_KEY": "canary canary"})
+    (found,) = mistakes(tmp_path, "", {"MAESTRO_KEY": "canary\ncanary"})
     assert "canary" not in found
     assert found.startswith("environment MAESTRO_KEY: ")
 
