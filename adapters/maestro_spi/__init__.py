@@ -3,6 +3,7 @@
 from maestro_spi.answer import Answer
 from maestro_spi.capability import ModelFacts, Support, unmet
 from maestro_spi.chat import ChatAdapter
+from maestro_spi.embedding import EmbeddingAdapter, Vector, Vectors, in_batches
 from maestro_spi.errors import (
     RETRYABLE,
     MaestroError,
@@ -22,6 +23,7 @@ __all__ = [
     "ChatAdapter",
     "ChatProvider",
     "Checkup",
+    "EmbeddingAdapter",
     "MaestroError",
     "ModelFacts",
     "Precondition",
@@ -30,6 +32,9 @@ __all__ = [
     "Reason",
     "Resource",
     "Support",
+    "Vector",
+    "Vectors",
     "Violation",
+    "in_batches",
     "unmet",
 ]

@@ -32,6 +32,7 @@ class ModelFacts:
     output_modalities: tuple[common_pb2.Modality.ValueType, ...] = (common_pb2.MODALITY_TEXT,)
     context_tokens: int = 0
     max_output_tokens: int = 0
+    embedding_dimensions: tuple[int, ...] = ()  # of its vectors, its own choice first; empty where it makes none
     # Request fields that it honours beside the conversation, tools and format, by path: "generation.temperature".
     parameters: frozenset[str] = frozenset()
 

@@ -386,6 +386,8 @@ type Model struct {
 	ContextTokens int64 `protobuf:"varint,8,opt,name=context_tokens,json=contextTokens,proto3" json:"context_tokens,omitempty"`
 	// Most output tokens.
 	MaxOutputTokens int64 `protobuf:"varint,9,opt,name=max_output_tokens,json=maxOutputTokens,proto3" json:"max_output_tokens,omitempty"`
+	// Prices now; absent when none is known.
+	Price *Price `protobuf:"bytes,10,opt,name=price,proto3" json:"price,omitempty"`
 	// Lifecycle.
 	State Model_State `protobuf:"varint,11,opt,name=state,proto3,enum=maestro.v1.Model_State" json:"state,omitempty"`
 	// When the provider retires it.
@@ -491,6 +493,13 @@ func (x *Model) GetMaxOutputTokens() int64 {
 	return 0
 }
 
+func (x *Model) GetPrice() *Price {
+	if x != nil {
+		return x.Price
+	}
+	return nil
+}
+
 func (x *Model) GetState() Model_State {
 	if x != nil {
 		return x.State
@@ -519,6 +528,115 @@ func (x *Model) GetEmbeddingDimensions() []int32 {
 	return nil
 }
 
+// Prices of a model.
+type Price struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ISO 4217 code.
+	CurrencyCode string `protobuf:"bytes,1,opt,name=currency_code,json=currencyCode,proto3" json:"currency_code,omitempty"`
+	// Billionths for a million input tokens.
+	InputNanosPerMillion int64 `protobuf:"varint,2,opt,name=input_nanos_per_million,json=inputNanosPerMillion,proto3" json:"input_nanos_per_million,omitempty"`
+	// The same for output.
+	OutputNanosPerMillion int64 `protobuf:"varint,3,opt,name=output_nanos_per_million,json=outputNanosPerMillion,proto3" json:"output_nanos_per_million,omitempty"`
+	// The same for cache reads.
+	CacheReadNanosPerMillion int64 `protobuf:"varint,4,opt,name=cache_read_nanos_per_million,json=cacheReadNanosPerMillion,proto3" json:"cache_read_nanos_per_million,omitempty"`
+	// The same for cache writes.
+	CacheWriteNanosPerMillion int64 `protobuf:"varint,5,opt,name=cache_write_nanos_per_million,json=cacheWriteNanosPerMillion,proto3" json:"cache_write_nanos_per_million,omitempty"`
+	// Billionths for one use of a provider tool.
+	ToolNanos map[string]int64 `protobuf:"bytes,6,rep,name=tool_nanos,json=toolNanos,proto3" json:"tool_nanos,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Revision of the price table.
+	Revision string `protobuf:"bytes,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Prices from this many input tokens on differ; see the table.
+	TierFromTokens int64 `protobuf:"varint,8,opt,name=tier_from_tokens,json=tierFromTokens,proto3" json:"tier_from_tokens,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Price) Reset() {
+	*x = Price{}
+	mi := &file_maestro_v1_capability_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Price) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Price) ProtoMessage() {}
+
+func (x *Price) ProtoReflect() protoreflect.Message {
+	mi := &file_maestro_v1_capability_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Price.ProtoReflect.Descriptor instead.
+func (*Price) Descriptor() ([]byte, []int) {
+	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Price) GetCurrencyCode() string {
+	if x != nil {
+		return x.CurrencyCode
+	}
+	return ""
+}
+
+func (x *Price) GetInputNanosPerMillion() int64 {
+	if x != nil {
+		return x.InputNanosPerMillion
+	}
+	return 0
+}
+
+func (x *Price) GetOutputNanosPerMillion() int64 {
+	if x != nil {
+		return x.OutputNanosPerMillion
+	}
+	return 0
+}
+
+func (x *Price) GetCacheReadNanosPerMillion() int64 {
+	if x != nil {
+		return x.CacheReadNanosPerMillion
+	}
+	return 0
+}
+
+func (x *Price) GetCacheWriteNanosPerMillion() int64 {
+	if x != nil {
+		return x.CacheWriteNanosPerMillion
+	}
+	return 0
+}
+
+func (x *Price) GetToolNanos() map[string]int64 {
+	if x != nil {
+		return x.ToolNanos
+	}
+	return nil
+}
+
+func (x *Price) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *Price) GetTierFromTokens() int64 {
+	if x != nil {
+		return x.TierFromTokens
+	}
+	return 0
+}
+
 // A provider.
 type Provider struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -542,7 +660,7 @@ type Provider struct {
 
 func (x *Provider) Reset() {
 	*x = Provider{}
-	mi := &file_maestro_v1_capability_proto_msgTypes[4]
+	mi := &file_maestro_v1_capability_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +672,7 @@ func (x *Provider) String() string {
 func (*Provider) ProtoMessage() {}
 
 func (x *Provider) ProtoReflect() protoreflect.Message {
-	mi := &file_maestro_v1_capability_proto_msgTypes[4]
+	mi := &file_maestro_v1_capability_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +685,7 @@ func (x *Provider) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Provider.ProtoReflect.Descriptor instead.
 func (*Provider) Descriptor() ([]byte, []int) {
-	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{4}
+	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Provider) GetName() string {
@@ -634,7 +752,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_maestro_v1_capability_proto_msgTypes[5]
+	mi := &file_maestro_v1_capability_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -646,7 +764,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_maestro_v1_capability_proto_msgTypes[5]
+	mi := &file_maestro_v1_capability_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +777,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{5}
+	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListModelsRequest) GetPageSize() int32 {
@@ -696,7 +814,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_maestro_v1_capability_proto_msgTypes[6]
+	mi := &file_maestro_v1_capability_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -708,7 +826,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_maestro_v1_capability_proto_msgTypes[6]
+	mi := &file_maestro_v1_capability_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -721,7 +839,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{6}
+	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -749,7 +867,7 @@ type GetModelRequest struct {
 
 func (x *GetModelRequest) Reset() {
 	*x = GetModelRequest{}
-	mi := &file_maestro_v1_capability_proto_msgTypes[7]
+	mi := &file_maestro_v1_capability_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +879,7 @@ func (x *GetModelRequest) String() string {
 func (*GetModelRequest) ProtoMessage() {}
 
 func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_maestro_v1_capability_proto_msgTypes[7]
+	mi := &file_maestro_v1_capability_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +892,7 @@ func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelRequest.ProtoReflect.Descriptor instead.
 func (*GetModelRequest) Descriptor() ([]byte, []int) {
-	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{7}
+	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetModelRequest) GetName() string {
@@ -795,7 +913,7 @@ type GetModelResponse struct {
 
 func (x *GetModelResponse) Reset() {
 	*x = GetModelResponse{}
-	mi := &file_maestro_v1_capability_proto_msgTypes[8]
+	mi := &file_maestro_v1_capability_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -807,7 +925,7 @@ func (x *GetModelResponse) String() string {
 func (*GetModelResponse) ProtoMessage() {}
 
 func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_maestro_v1_capability_proto_msgTypes[8]
+	mi := &file_maestro_v1_capability_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,7 +938,7 @@ func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelResponse.ProtoReflect.Descriptor instead.
 func (*GetModelResponse) Descriptor() ([]byte, []int) {
-	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{8}
+	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetModelResponse) GetModel() *Model {
@@ -843,7 +961,7 @@ type ListProvidersRequest struct {
 
 func (x *ListProvidersRequest) Reset() {
 	*x = ListProvidersRequest{}
-	mi := &file_maestro_v1_capability_proto_msgTypes[9]
+	mi := &file_maestro_v1_capability_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +973,7 @@ func (x *ListProvidersRequest) String() string {
 func (*ListProvidersRequest) ProtoMessage() {}
 
 func (x *ListProvidersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_maestro_v1_capability_proto_msgTypes[9]
+	mi := &file_maestro_v1_capability_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +986,7 @@ func (x *ListProvidersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProvidersRequest.ProtoReflect.Descriptor instead.
 func (*ListProvidersRequest) Descriptor() ([]byte, []int) {
-	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{9}
+	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListProvidersRequest) GetPageSize() int32 {
@@ -898,7 +1016,7 @@ type ListProvidersResponse struct {
 
 func (x *ListProvidersResponse) Reset() {
 	*x = ListProvidersResponse{}
-	mi := &file_maestro_v1_capability_proto_msgTypes[10]
+	mi := &file_maestro_v1_capability_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +1028,7 @@ func (x *ListProvidersResponse) String() string {
 func (*ListProvidersResponse) ProtoMessage() {}
 
 func (x *ListProvidersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_maestro_v1_capability_proto_msgTypes[10]
+	mi := &file_maestro_v1_capability_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +1041,7 @@ func (x *ListProvidersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProvidersResponse.ProtoReflect.Descriptor instead.
 func (*ListProvidersResponse) Descriptor() ([]byte, []int) {
-	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{10}
+	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListProvidersResponse) GetProviders() []*Provider {
@@ -938,6 +1056,180 @@ func (x *ListProvidersResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+// Which models fit.
+type MatchCapabilitiesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is needed.
+	Requires []*CapabilityRequirement `protobuf:"bytes,1,rep,name=requires,proto3" json:"requires,omitempty"`
+	// Only these models; empty means all the caller may use.
+	Models        []string `protobuf:"bytes,2,rep,name=models,proto3" json:"models,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchCapabilitiesRequest) Reset() {
+	*x = MatchCapabilitiesRequest{}
+	mi := &file_maestro_v1_capability_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchCapabilitiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchCapabilitiesRequest) ProtoMessage() {}
+
+func (x *MatchCapabilitiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_maestro_v1_capability_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchCapabilitiesRequest.ProtoReflect.Descriptor instead.
+func (*MatchCapabilitiesRequest) Descriptor() ([]byte, []int) {
+	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *MatchCapabilitiesRequest) GetRequires() []*CapabilityRequirement {
+	if x != nil {
+		return x.Requires
+	}
+	return nil
+}
+
+func (x *MatchCapabilitiesRequest) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+// Which fit.
+type MatchCapabilitiesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Best first.
+	Matches       []*MatchCapabilitiesResponse_Match `protobuf:"bytes,1,rep,name=matches,proto3" json:"matches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchCapabilitiesResponse) Reset() {
+	*x = MatchCapabilitiesResponse{}
+	mi := &file_maestro_v1_capability_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchCapabilitiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchCapabilitiesResponse) ProtoMessage() {}
+
+func (x *MatchCapabilitiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_maestro_v1_capability_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchCapabilitiesResponse.ProtoReflect.Descriptor instead.
+func (*MatchCapabilitiesResponse) Descriptor() ([]byte, []int) {
+	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *MatchCapabilitiesResponse) GetMatches() []*MatchCapabilitiesResponse_Match {
+	if x != nil {
+		return x.Matches
+	}
+	return nil
+}
+
+// How one model does.
+type MatchCapabilitiesResponse_Match struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "models/{provider}/{model}".
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// Fits.
+	Satisfied bool `protobuf:"varint,2,opt,name=satisfied,proto3" json:"satisfied,omitempty"`
+	// Needs a polyfill.
+	Emulated []Capability `protobuf:"varint,3,rep,packed,name=emulated,proto3,enum=maestro.v1.Capability" json:"emulated,omitempty"`
+	// Not met.
+	Unmet         []*CapabilityRequirement `protobuf:"bytes,4,rep,name=unmet,proto3" json:"unmet,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchCapabilitiesResponse_Match) Reset() {
+	*x = MatchCapabilitiesResponse_Match{}
+	mi := &file_maestro_v1_capability_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchCapabilitiesResponse_Match) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchCapabilitiesResponse_Match) ProtoMessage() {}
+
+func (x *MatchCapabilitiesResponse_Match) ProtoReflect() protoreflect.Message {
+	mi := &file_maestro_v1_capability_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchCapabilitiesResponse_Match.ProtoReflect.Descriptor instead.
+func (*MatchCapabilitiesResponse_Match) Descriptor() ([]byte, []int) {
+	return file_maestro_v1_capability_proto_rawDescGZIP(), []int{13, 0}
+}
+
+func (x *MatchCapabilitiesResponse_Match) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *MatchCapabilitiesResponse_Match) GetSatisfied() bool {
+	if x != nil {
+		return x.Satisfied
+	}
+	return false
+}
+
+func (x *MatchCapabilitiesResponse_Match) GetEmulated() []Capability {
+	if x != nil {
+		return x.Emulated
+	}
+	return nil
+}
+
+func (x *MatchCapabilitiesResponse_Match) GetUnmet() []*CapabilityRequirement {
+	if x != nil {
+		return x.Unmet
+	}
+	return nil
 }
 
 var File_maestro_v1_capability_proto protoreflect.FileDescriptor
@@ -963,7 +1255,7 @@ const file_maestro_v1_capability_proto_rawDesc = "" +
 	"\textension\x18\x02 \x01(\tR\textension\x12.\n" +
 	"\x05level\x18\x03 \x01(\x0e2\x18.maestro.v1.SupportLevelR\x05level\x12\x14\n" +
 	"\x05value\x18\x04 \x01(\x03R\x05value\x12\x12\n" +
-	"\x04note\x18\x05 \x01(\tR\x04note\"\x99\x05\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\"\xc2\x05\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12\x18\n" +
@@ -973,7 +1265,9 @@ const file_maestro_v1_capability_proto_rawDesc = "" +
 	"\x10input_modalities\x18\x06 \x03(\x0e2\x14.maestro.v1.ModalityR\x0finputModalities\x12A\n" +
 	"\x11output_modalities\x18\a \x03(\x0e2\x14.maestro.v1.ModalityR\x10outputModalities\x12%\n" +
 	"\x0econtext_tokens\x18\b \x01(\x03R\rcontextTokens\x12*\n" +
-	"\x11max_output_tokens\x18\t \x01(\x03R\x0fmaxOutputTokens\x12-\n" +
+	"\x11max_output_tokens\x18\t \x01(\x03R\x0fmaxOutputTokens\x12'\n" +
+	"\x05price\x18\n" +
+	" \x01(\v2\x11.maestro.v1.PriceR\x05price\x12-\n" +
 	"\x05state\x18\v \x01(\x0e2\x17.maestro.v1.Model.StateR\x05state\x12;\n" +
 	"\vretire_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"retireTime\x12\x18\n" +
@@ -983,7 +1277,20 @@ const file_maestro_v1_capability_proto_rawDesc = "" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x14\n" +
 	"\x10STATE_DEPRECATED\x10\x02\x12\x15\n" +
-	"\x11STATE_UNAVAILABLE\x10\x03\"\x91\x02\n" +
+	"\x11STATE_UNAVAILABLE\x10\x03\"\xe3\x03\n" +
+	"\x05Price\x12#\n" +
+	"\rcurrency_code\x18\x01 \x01(\tR\fcurrencyCode\x125\n" +
+	"\x17input_nanos_per_million\x18\x02 \x01(\x03R\x14inputNanosPerMillion\x127\n" +
+	"\x18output_nanos_per_million\x18\x03 \x01(\x03R\x15outputNanosPerMillion\x12>\n" +
+	"\x1ccache_read_nanos_per_million\x18\x04 \x01(\x03R\x18cacheReadNanosPerMillion\x12@\n" +
+	"\x1dcache_write_nanos_per_million\x18\x05 \x01(\x03R\x19cacheWriteNanosPerMillion\x12?\n" +
+	"\n" +
+	"tool_nanos\x18\x06 \x03(\v2 .maestro.v1.Price.ToolNanosEntryR\ttoolNanos\x12\x1a\n" +
+	"\brevision\x18\a \x01(\tR\brevision\x12(\n" +
+	"\x10tier_from_tokens\x18\b \x01(\x03R\x0etierFromTokens\x1a<\n" +
+	"\x0eToolNanosEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x91\x02\n" +
 	"\bProvider\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aadapter\x18\x02 \x01(\tR\aadapter\x12'\n" +
@@ -1014,18 +1321,29 @@ const file_maestro_v1_capability_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"s\n" +
 	"\x15ListProvidersResponse\x122\n" +
 	"\tproviders\x18\x01 \x03(\v2\x14.maestro.v1.ProviderR\tproviders\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\x90\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"q\n" +
+	"\x18MatchCapabilitiesRequest\x12=\n" +
+	"\brequires\x18\x01 \x03(\v2!.maestro.v1.CapabilityRequirementR\brequires\x12\x16\n" +
+	"\x06models\x18\x02 \x03(\tR\x06models\"\x8d\x02\n" +
+	"\x19MatchCapabilitiesResponse\x12E\n" +
+	"\amatches\x18\x01 \x03(\v2+.maestro.v1.MatchCapabilitiesResponse.MatchR\amatches\x1a\xa8\x01\n" +
+	"\x05Match\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1c\n" +
+	"\tsatisfied\x18\x02 \x01(\bR\tsatisfied\x122\n" +
+	"\bemulated\x18\x03 \x03(\x0e2\x16.maestro.v1.CapabilityR\bemulated\x127\n" +
+	"\x05unmet\x18\x04 \x03(\v2!.maestro.v1.CapabilityRequirementR\x05unmet*\x90\x01\n" +
 	"\x0eProviderHealth\x12\x1f\n" +
 	"\x1bPROVIDER_HEALTH_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PROVIDER_HEALTH_SERVING\x10\x01\x12\x1f\n" +
 	"\x1bPROVIDER_HEALTH_UNREACHABLE\x10\x02\x12\x1f\n" +
-	"\x1bPROVIDER_HEALTH_KEY_REFUSED\x10\x032\xd3\x02\n" +
+	"\x1bPROVIDER_HEALTH_KEY_REFUSED\x10\x032\xb5\x03\n" +
 	"\x11CapabilityService\x12T\n" +
 	"\rGetServerInfo\x12 .maestro.v1.GetServerInfoRequest\x1a!.maestro.v1.GetServerInfoResponse\x12K\n" +
 	"\n" +
 	"ListModels\x12\x1d.maestro.v1.ListModelsRequest\x1a\x1e.maestro.v1.ListModelsResponse\x12E\n" +
 	"\bGetModel\x12\x1b.maestro.v1.GetModelRequest\x1a\x1c.maestro.v1.GetModelResponse\x12T\n" +
-	"\rListProviders\x12 .maestro.v1.ListProvidersRequest\x1a!.maestro.v1.ListProvidersResponseBY\n" +
+	"\rListProviders\x12 .maestro.v1.ListProvidersRequest\x1a!.maestro.v1.ListProvidersResponse\x12`\n" +
+	"\x11MatchCapabilities\x12$.maestro.v1.MatchCapabilitiesRequest\x1a%.maestro.v1.MatchCapabilitiesResponseBY\n" +
 	"\x0edev.maestro.v1B\x0fCapabilityProtoP\x01Z'maestro.example/go/maestro/v1;maestrov1\xaa\x02\n" +
 	"Maestro.V1b\x06proto3"
 
@@ -1042,54 +1360,68 @@ func file_maestro_v1_capability_proto_rawDescGZIP() []byte {
 }
 
 var file_maestro_v1_capability_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_maestro_v1_capability_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_maestro_v1_capability_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_maestro_v1_capability_proto_goTypes = []any{
-	(ProviderHealth)(0),           // 0: maestro.v1.ProviderHealth
-	(Model_State)(0),              // 1: maestro.v1.Model.State
-	(*GetServerInfoRequest)(nil),  // 2: maestro.v1.GetServerInfoRequest
-	(*GetServerInfoResponse)(nil), // 3: maestro.v1.GetServerInfoResponse
-	(*CapabilitySupport)(nil),     // 4: maestro.v1.CapabilitySupport
-	(*Model)(nil),                 // 5: maestro.v1.Model
-	(*Provider)(nil),              // 6: maestro.v1.Provider
-	(*ListModelsRequest)(nil),     // 7: maestro.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),    // 8: maestro.v1.ListModelsResponse
-	(*GetModelRequest)(nil),       // 9: maestro.v1.GetModelRequest
-	(*GetModelResponse)(nil),      // 10: maestro.v1.GetModelResponse
-	(*ListProvidersRequest)(nil),  // 11: maestro.v1.ListProvidersRequest
-	(*ListProvidersResponse)(nil), // 12: maestro.v1.ListProvidersResponse
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
-	(Capability)(0),               // 14: maestro.v1.Capability
-	(SupportLevel)(0),             // 15: maestro.v1.SupportLevel
-	(Modality)(0),                 // 16: maestro.v1.Modality
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(ProviderHealth)(0),                     // 0: maestro.v1.ProviderHealth
+	(Model_State)(0),                        // 1: maestro.v1.Model.State
+	(*GetServerInfoRequest)(nil),            // 2: maestro.v1.GetServerInfoRequest
+	(*GetServerInfoResponse)(nil),           // 3: maestro.v1.GetServerInfoResponse
+	(*CapabilitySupport)(nil),               // 4: maestro.v1.CapabilitySupport
+	(*Model)(nil),                           // 5: maestro.v1.Model
+	(*Price)(nil),                           // 6: maestro.v1.Price
+	(*Provider)(nil),                        // 7: maestro.v1.Provider
+	(*ListModelsRequest)(nil),               // 8: maestro.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),              // 9: maestro.v1.ListModelsResponse
+	(*GetModelRequest)(nil),                 // 10: maestro.v1.GetModelRequest
+	(*GetModelResponse)(nil),                // 11: maestro.v1.GetModelResponse
+	(*ListProvidersRequest)(nil),            // 12: maestro.v1.ListProvidersRequest
+	(*ListProvidersResponse)(nil),           // 13: maestro.v1.ListProvidersResponse
+	(*MatchCapabilitiesRequest)(nil),        // 14: maestro.v1.MatchCapabilitiesRequest
+	(*MatchCapabilitiesResponse)(nil),       // 15: maestro.v1.MatchCapabilitiesResponse
+	nil,                                     // 16: maestro.v1.Price.ToolNanosEntry
+	(*MatchCapabilitiesResponse_Match)(nil), // 17: maestro.v1.MatchCapabilitiesResponse.Match
+	(*durationpb.Duration)(nil),             // 18: google.protobuf.Duration
+	(Capability)(0),                         // 19: maestro.v1.Capability
+	(SupportLevel)(0),                       // 20: maestro.v1.SupportLevel
+	(Modality)(0),                           // 21: maestro.v1.Modality
+	(*timestamppb.Timestamp)(nil),           // 22: google.protobuf.Timestamp
+	(*CapabilityRequirement)(nil),           // 23: maestro.v1.CapabilityRequirement
 }
 var file_maestro_v1_capability_proto_depIdxs = []int32{
-	13, // 0: maestro.v1.GetServerInfoResponse.max_resume_ttl:type_name -> google.protobuf.Duration
-	14, // 1: maestro.v1.CapabilitySupport.capability:type_name -> maestro.v1.Capability
-	15, // 2: maestro.v1.CapabilitySupport.level:type_name -> maestro.v1.SupportLevel
+	18, // 0: maestro.v1.GetServerInfoResponse.max_resume_ttl:type_name -> google.protobuf.Duration
+	19, // 1: maestro.v1.CapabilitySupport.capability:type_name -> maestro.v1.Capability
+	20, // 2: maestro.v1.CapabilitySupport.level:type_name -> maestro.v1.SupportLevel
 	4,  // 3: maestro.v1.Model.capabilities:type_name -> maestro.v1.CapabilitySupport
-	16, // 4: maestro.v1.Model.input_modalities:type_name -> maestro.v1.Modality
-	16, // 5: maestro.v1.Model.output_modalities:type_name -> maestro.v1.Modality
-	1,  // 6: maestro.v1.Model.state:type_name -> maestro.v1.Model.State
-	17, // 7: maestro.v1.Model.retire_time:type_name -> google.protobuf.Timestamp
-	0,  // 8: maestro.v1.Provider.health:type_name -> maestro.v1.ProviderHealth
-	17, // 9: maestro.v1.Provider.check_time:type_name -> google.protobuf.Timestamp
-	5,  // 10: maestro.v1.ListModelsResponse.models:type_name -> maestro.v1.Model
-	5,  // 11: maestro.v1.GetModelResponse.model:type_name -> maestro.v1.Model
-	6,  // 12: maestro.v1.ListProvidersResponse.providers:type_name -> maestro.v1.Provider
-	2,  // 13: maestro.v1.CapabilityService.GetServerInfo:input_type -> maestro.v1.GetServerInfoRequest
-	7,  // 14: maestro.v1.CapabilityService.ListModels:input_type -> maestro.v1.ListModelsRequest
-	9,  // 15: maestro.v1.CapabilityService.GetModel:input_type -> maestro.v1.GetModelRequest
-	11, // 16: maestro.v1.CapabilityService.ListProviders:input_type -> maestro.v1.ListProvidersRequest
-	3,  // 17: maestro.v1.CapabilityService.GetServerInfo:output_type -> maestro.v1.GetServerInfoResponse
-	8,  // 18: maestro.v1.CapabilityService.ListModels:output_type -> maestro.v1.ListModelsResponse
-	10, // 19: maestro.v1.CapabilityService.GetModel:output_type -> maestro.v1.GetModelResponse
-	12, // 20: maestro.v1.CapabilityService.ListProviders:output_type -> maestro.v1.ListProvidersResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	21, // 4: maestro.v1.Model.input_modalities:type_name -> maestro.v1.Modality
+	21, // 5: maestro.v1.Model.output_modalities:type_name -> maestro.v1.Modality
+	6,  // 6: maestro.v1.Model.price:type_name -> maestro.v1.Price
+	1,  // 7: maestro.v1.Model.state:type_name -> maestro.v1.Model.State
+	22, // 8: maestro.v1.Model.retire_time:type_name -> google.protobuf.Timestamp
+	16, // 9: maestro.v1.Price.tool_nanos:type_name -> maestro.v1.Price.ToolNanosEntry
+	0,  // 10: maestro.v1.Provider.health:type_name -> maestro.v1.ProviderHealth
+	22, // 11: maestro.v1.Provider.check_time:type_name -> google.protobuf.Timestamp
+	5,  // 12: maestro.v1.ListModelsResponse.models:type_name -> maestro.v1.Model
+	5,  // 13: maestro.v1.GetModelResponse.model:type_name -> maestro.v1.Model
+	7,  // 14: maestro.v1.ListProvidersResponse.providers:type_name -> maestro.v1.Provider
+	23, // 15: maestro.v1.MatchCapabilitiesRequest.requires:type_name -> maestro.v1.CapabilityRequirement
+	17, // 16: maestro.v1.MatchCapabilitiesResponse.matches:type_name -> maestro.v1.MatchCapabilitiesResponse.Match
+	19, // 17: maestro.v1.MatchCapabilitiesResponse.Match.emulated:type_name -> maestro.v1.Capability
+	23, // 18: maestro.v1.MatchCapabilitiesResponse.Match.unmet:type_name -> maestro.v1.CapabilityRequirement
+	2,  // 19: maestro.v1.CapabilityService.GetServerInfo:input_type -> maestro.v1.GetServerInfoRequest
+	8,  // 20: maestro.v1.CapabilityService.ListModels:input_type -> maestro.v1.ListModelsRequest
+	10, // 21: maestro.v1.CapabilityService.GetModel:input_type -> maestro.v1.GetModelRequest
+	12, // 22: maestro.v1.CapabilityService.ListProviders:input_type -> maestro.v1.ListProvidersRequest
+	14, // 23: maestro.v1.CapabilityService.MatchCapabilities:input_type -> maestro.v1.MatchCapabilitiesRequest
+	3,  // 24: maestro.v1.CapabilityService.GetServerInfo:output_type -> maestro.v1.GetServerInfoResponse
+	9,  // 25: maestro.v1.CapabilityService.ListModels:output_type -> maestro.v1.ListModelsResponse
+	11, // 26: maestro.v1.CapabilityService.GetModel:output_type -> maestro.v1.GetModelResponse
+	13, // 27: maestro.v1.CapabilityService.ListProviders:output_type -> maestro.v1.ListProvidersResponse
+	15, // 28: maestro.v1.CapabilityService.MatchCapabilities:output_type -> maestro.v1.MatchCapabilitiesResponse
+	24, // [24:29] is the sub-list for method output_type
+	19, // [19:24] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_maestro_v1_capability_proto_init() }
@@ -1104,7 +1436,7 @@ func file_maestro_v1_capability_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_maestro_v1_capability_proto_rawDesc), len(file_maestro_v1_capability_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   11,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

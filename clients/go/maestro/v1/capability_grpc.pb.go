@@ -19,10 +19,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CapabilityService_GetServerInfo_FullMethodName = "/maestro.v1.CapabilityService/GetServerInfo"
-	CapabilityService_ListModels_FullMethodName    = "/maestro.v1.CapabilityService/ListModels"
-	CapabilityService_GetModel_FullMethodName      = "/maestro.v1.CapabilityService/GetModel"
-	CapabilityService_ListProviders_FullMethodName = "/maestro.v1.CapabilityService/ListProviders"
+	CapabilityService_GetServerInfo_FullMethodName     = "/maestro.v1.CapabilityService/GetServerInfo"
+	CapabilityService_ListModels_FullMethodName        = "/maestro.v1.CapabilityService/ListModels"
+	CapabilityService_GetModel_FullMethodName          = "/maestro.v1.CapabilityService/GetModel"
+	CapabilityService_ListProviders_FullMethodName     = "/maestro.v1.CapabilityService/ListProviders"
+	CapabilityService_MatchCapabilities_FullMethodName = "/maestro.v1.CapabilityService/MatchCapabilities"
 )
 
 // CapabilityServiceClient is the client API for CapabilityService service.
@@ -39,6 +40,8 @@ type CapabilityServiceClient interface {
 	GetModel(ctx context.Context, in *GetModelRequest, opts ...grpc.CallOption) (*GetModelResponse, error)
 	// Providers and their health.
 	ListProviders(ctx context.Context, in *ListProvidersRequest, opts ...grpc.CallOption) (*ListProvidersResponse, error)
+	// Which models meet the requirements, and why others do not.
+	MatchCapabilities(ctx context.Context, in *MatchCapabilitiesRequest, opts ...grpc.CallOption) (*MatchCapabilitiesResponse, error)
 }
 
 type capabilityServiceClient struct {
@@ -89,6 +92,16 @@ func (c *capabilityServiceClient) ListProviders(ctx context.Context, in *ListPro
 	return out, nil
 }
 
+func (c *capabilityServiceClient) MatchCapabilities(ctx context.Context, in *MatchCapabilitiesRequest, opts ...grpc.CallOption) (*MatchCapabilitiesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MatchCapabilitiesResponse)
+	err := c.cc.Invoke(ctx, CapabilityService_MatchCapabilities_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CapabilityServiceServer is the server API for CapabilityService service.
 // All implementations must embed UnimplementedCapabilityServiceServer
 // for forward compatibility.
@@ -103,6 +116,8 @@ type CapabilityServiceServer interface {
 	GetModel(context.Context, *GetModelRequest) (*GetModelResponse, error)
 	// Providers and their health.
 	ListProviders(context.Context, *ListProvidersRequest) (*ListProvidersResponse, error)
+	// Which models meet the requirements, and why others do not.
+	MatchCapabilities(context.Context, *MatchCapabilitiesRequest) (*MatchCapabilitiesResponse, error)
 	mustEmbedUnimplementedCapabilityServiceServer()
 }
 
@@ -124,6 +139,9 @@ func (UnimplementedCapabilityServiceServer) GetModel(context.Context, *GetModelR
 }
 func (UnimplementedCapabilityServiceServer) ListProviders(context.Context, *ListProvidersRequest) (*ListProvidersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListProviders not implemented")
+}
+func (UnimplementedCapabilityServiceServer) MatchCapabilities(context.Context, *MatchCapabilitiesRequest) (*MatchCapabilitiesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MatchCapabilities not implemented")
 }
 func (UnimplementedCapabilityServiceServer) mustEmbedUnimplementedCapabilityServiceServer() {}
 func (UnimplementedCapabilityServiceServer) testEmbeddedByValue()                           {}
@@ -218,6 +236,24 @@ func _CapabilityService_ListProviders_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CapabilityService_MatchCapabilities_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MatchCapabilitiesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CapabilityServiceServer).MatchCapabilities(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CapabilityService_MatchCapabilities_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CapabilityServiceServer).MatchCapabilities(ctx, req.(*MatchCapabilitiesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CapabilityService_ServiceDesc is the grpc.ServiceDesc for CapabilityService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -240,6 +276,10 @@ var CapabilityService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListProviders",
 			Handler:    _CapabilityService_ListProviders_Handler,
+		},
+		{
+			MethodName: "MatchCapabilities",
+			Handler:    _CapabilityService_MatchCapabilities_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from maestro.v1 import common_pb2 as maestro_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmaestro/v1/capability.proto\x12\nmaestro.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17maestro/v1/common.proto\"\x16\n\x14GetServerInfoRequest\"\xd0\x02\n\x15GetServerInfoResponse\x12%\n\x0eserver_version\x18\x01 \x01(\tR\rserverVersion\x12!\n\x0c\x61pi_packages\x18\x02 \x03(\tR\x0b\x61piPackages\x12\x1a\n\x08\x66\x65\x61tures\x18\x03 \x03(\tR\x08\x66\x65\x61tures\x12*\n\x11max_request_bytes\x18\x04 \x01(\x03R\x0fmaxRequestBytes\x12\x34\n\x16max_concurrent_streams\x18\x05 \x01(\x05R\x14maxConcurrentStreams\x12?\n\x0emax_resume_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0cmaxResumeTtl\x12\x16\n\x06tenant\x18\x07 \x01(\tR\x06tenant\x12\x16\n\x06scopes\x18\x08 \x03(\tR\x06scopes\"\xc3\x01\n\x11\x43\x61pabilitySupport\x12\x36\n\ncapability\x18\x01 \x01(\x0e\x32\x16.maestro.v1.CapabilityR\ncapability\x12\x1c\n\textension\x18\x02 \x01(\tR\textension\x12.\n\x05level\x18\x03 \x01(\x0e\x32\x18.maestro.v1.SupportLevelR\x05level\x12\x14\n\x05value\x18\x04 \x01(\x03R\x05value\x12\x12\n\x04note\x18\x05 \x01(\tR\x04note\"\x99\x05\n\x05Model\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12\x18\n\x07\x61liases\x18\x03 \x03(\tR\x07\x61liases\x12\x14\n\x05title\x18\x04 \x01(\tR\x05title\x12\x41\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0b\x32\x1d.maestro.v1.CapabilitySupportR\x0c\x63\x61pabilities\x12?\n\x10input_modalities\x18\x06 \x03(\x0e\x32\x14.maestro.v1.ModalityR\x0finputModalities\x12\x41\n\x11output_modalities\x18\x07 \x03(\x0e\x32\x14.maestro.v1.ModalityR\x10outputModalities\x12%\n\x0e\x63ontext_tokens\x18\x08 \x01(\x03R\rcontextTokens\x12*\n\x11max_output_tokens\x18\t \x01(\x03R\x0fmaxOutputTokens\x12-\n\x05state\x18\x0b \x01(\x0e\x32\x17.maestro.v1.Model.StateR\x05state\x12;\n\x0bretire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nretireTime\x12\x18\n\x07regions\x18\r \x03(\tR\x07regions\x12\x31\n\x14\x65mbedding_dimensions\x18\x0e \x03(\x05R\x13\x65mbeddingDimensions\"]\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x14\n\x10STATE_DEPRECATED\x10\x02\x12\x15\n\x11STATE_UNAVAILABLE\x10\x03\"\x91\x02\n\x08Provider\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07\x61\x64\x61pter\x18\x02 \x01(\tR\x07\x61\x64\x61pter\x12\'\n\x0f\x61\x64\x61pter_version\x18\x03 \x01(\tR\x0e\x61\x64\x61pterVersion\x12\x1e\n\nconfigured\x18\x04 \x01(\x08R\nconfigured\x12\x32\n\x06health\x18\r \x01(\x0e\x32\x1a.maestro.v1.ProviderHealthR\x06health\x12\x1f\n\x0bhealth_note\x18\x0e \x01(\tR\nhealthNote\x12\x39\n\ncheck_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcheckTime\"g\n\x11ListModelsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"g\n\x12ListModelsResponse\x12)\n\x06models\x18\x01 \x03(\x0b\x32\x11.maestro.v1.ModelR\x06models\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"%\n\x0fGetModelRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\";\n\x10GetModelResponse\x12\'\n\x05model\x18\x01 \x01(\x0b\x32\x11.maestro.v1.ModelR\x05model\"R\n\x14ListProvidersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"s\n\x15ListProvidersResponse\x12\x32\n\tproviders\x18\x01 \x03(\x0b\x32\x14.maestro.v1.ProviderR\tproviders\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\x90\x01\n\x0eProviderHealth\x12\x1f\n\x1bPROVIDER_HEALTH_UNSPECIFIED\x10\x00\x12\x1b\n\x17PROVIDER_HEALTH_SERVING\x10\x01\x12\x1f\n\x1bPROVIDER_HEALTH_UNREACHABLE\x10\x02\x12\x1f\n\x1bPROVIDER_HEALTH_KEY_REFUSED\x10\x03\x32\xd3\x02\n\x11\x43\x61pabilityService\x12T\n\rGetServerInfo\x12 .maestro.v1.GetServerInfoRequest\x1a!.maestro.v1.GetServerInfoResponse\x12K\n\nListModels\x12\x1d.maestro.v1.ListModelsRequest\x1a\x1e.maestro.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.maestro.v1.GetModelRequest\x1a\x1c.maestro.v1.GetModelResponse\x12T\n\rListProviders\x12 .maestro.v1.ListProvidersRequest\x1a!.maestro.v1.ListProvidersResponseBY\n\x0e\x64\x65v.maestro.v1B\x0f\x43\x61pabilityProtoP\x01Z\'maestro.example/go/maestro/v1;maestrov1\xaa\x02\nMaestro.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmaestro/v1/capability.proto\x12\nmaestro.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17maestro/v1/common.proto\"\x16\n\x14GetServerInfoRequest\"\xd0\x02\n\x15GetServerInfoResponse\x12%\n\x0eserver_version\x18\x01 \x01(\tR\rserverVersion\x12!\n\x0c\x61pi_packages\x18\x02 \x03(\tR\x0b\x61piPackages\x12\x1a\n\x08\x66\x65\x61tures\x18\x03 \x03(\tR\x08\x66\x65\x61tures\x12*\n\x11max_request_bytes\x18\x04 \x01(\x03R\x0fmaxRequestBytes\x12\x34\n\x16max_concurrent_streams\x18\x05 \x01(\x05R\x14maxConcurrentStreams\x12?\n\x0emax_resume_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0cmaxResumeTtl\x12\x16\n\x06tenant\x18\x07 \x01(\tR\x06tenant\x12\x16\n\x06scopes\x18\x08 \x03(\tR\x06scopes\"\xc3\x01\n\x11\x43\x61pabilitySupport\x12\x36\n\ncapability\x18\x01 \x01(\x0e\x32\x16.maestro.v1.CapabilityR\ncapability\x12\x1c\n\textension\x18\x02 \x01(\tR\textension\x12.\n\x05level\x18\x03 \x01(\x0e\x32\x18.maestro.v1.SupportLevelR\x05level\x12\x14\n\x05value\x18\x04 \x01(\x03R\x05value\x12\x12\n\x04note\x18\x05 \x01(\tR\x04note\"\xc2\x05\n\x05Model\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12\x18\n\x07\x61liases\x18\x03 \x03(\tR\x07\x61liases\x12\x14\n\x05title\x18\x04 \x01(\tR\x05title\x12\x41\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0b\x32\x1d.maestro.v1.CapabilitySupportR\x0c\x63\x61pabilities\x12?\n\x10input_modalities\x18\x06 \x03(\x0e\x32\x14.maestro.v1.ModalityR\x0finputModalities\x12\x41\n\x11output_modalities\x18\x07 \x03(\x0e\x32\x14.maestro.v1.ModalityR\x10outputModalities\x12%\n\x0e\x63ontext_tokens\x18\x08 \x01(\x03R\rcontextTokens\x12*\n\x11max_output_tokens\x18\t \x01(\x03R\x0fmaxOutputTokens\x12\'\n\x05price\x18\n \x01(\x0b\x32\x11.maestro.v1.PriceR\x05price\x12-\n\x05state\x18\x0b \x01(\x0e\x32\x17.maestro.v1.Model.StateR\x05state\x12;\n\x0bretire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nretireTime\x12\x18\n\x07regions\x18\r \x03(\tR\x07regions\x12\x31\n\x14\x65mbedding_dimensions\x18\x0e \x03(\x05R\x13\x65mbeddingDimensions\"]\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x14\n\x10STATE_DEPRECATED\x10\x02\x12\x15\n\x11STATE_UNAVAILABLE\x10\x03\"\xe3\x03\n\x05Price\x12#\n\rcurrency_code\x18\x01 \x01(\tR\x0c\x63urrencyCode\x12\x35\n\x17input_nanos_per_million\x18\x02 \x01(\x03R\x14inputNanosPerMillion\x12\x37\n\x18output_nanos_per_million\x18\x03 \x01(\x03R\x15outputNanosPerMillion\x12>\n\x1c\x63\x61\x63he_read_nanos_per_million\x18\x04 \x01(\x03R\x18\x63\x61\x63heReadNanosPerMillion\x12@\n\x1d\x63\x61\x63he_write_nanos_per_million\x18\x05 \x01(\x03R\x19\x63\x61\x63heWriteNanosPerMillion\x12?\n\ntool_nanos\x18\x06 \x03(\x0b\x32 .maestro.v1.Price.ToolNanosEntryR\ttoolNanos\x12\x1a\n\x08revision\x18\x07 \x01(\tR\x08revision\x12(\n\x10tier_from_tokens\x18\x08 \x01(\x03R\x0etierFromTokens\x1a<\n\x0eToolNanosEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x03R\x05value:\x02\x38\x01\"\x91\x02\n\x08Provider\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07\x61\x64\x61pter\x18\x02 \x01(\tR\x07\x61\x64\x61pter\x12\'\n\x0f\x61\x64\x61pter_version\x18\x03 \x01(\tR\x0e\x61\x64\x61pterVersion\x12\x1e\n\nconfigured\x18\x04 \x01(\x08R\nconfigured\x12\x32\n\x06health\x18\r \x01(\x0e\x32\x1a.maestro.v1.ProviderHealthR\x06health\x12\x1f\n\x0bhealth_note\x18\x0e \x01(\tR\nhealthNote\x12\x39\n\ncheck_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcheckTime\"g\n\x11ListModelsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"g\n\x12ListModelsResponse\x12)\n\x06models\x18\x01 \x03(\x0b\x32\x11.maestro.v1.ModelR\x06models\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"%\n\x0fGetModelRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\";\n\x10GetModelResponse\x12\'\n\x05model\x18\x01 \x01(\x0b\x32\x11.maestro.v1.ModelR\x05model\"R\n\x14ListProvidersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"s\n\x15ListProvidersResponse\x12\x32\n\tproviders\x18\x01 \x03(\x0b\x32\x14.maestro.v1.ProviderR\tproviders\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"q\n\x18MatchCapabilitiesRequest\x12=\n\x08requires\x18\x01 \x03(\x0b\x32!.maestro.v1.CapabilityRequirementR\x08requires\x12\x16\n\x06models\x18\x02 \x03(\tR\x06models\"\x8d\x02\n\x19MatchCapabilitiesResponse\x12\x45\n\x07matches\x18\x01 \x03(\x0b\x32+.maestro.v1.MatchCapabilitiesResponse.MatchR\x07matches\x1a\xa8\x01\n\x05Match\x12\x14\n\x05model\x18\x01 \x01(\tR\x05model\x12\x1c\n\tsatisfied\x18\x02 \x01(\x08R\tsatisfied\x12\x32\n\x08\x65mulated\x18\x03 \x03(\x0e\x32\x16.maestro.v1.CapabilityR\x08\x65mulated\x12\x37\n\x05unmet\x18\x04 \x03(\x0b\x32!.maestro.v1.CapabilityRequirementR\x05unmet*\x90\x01\n\x0eProviderHealth\x12\x1f\n\x1bPROVIDER_HEALTH_UNSPECIFIED\x10\x00\x12\x1b\n\x17PROVIDER_HEALTH_SERVING\x10\x01\x12\x1f\n\x1bPROVIDER_HEALTH_UNREACHABLE\x10\x02\x12\x1f\n\x1bPROVIDER_HEALTH_KEY_REFUSED\x10\x03\x32\xb5\x03\n\x11\x43\x61pabilityService\x12T\n\rGetServerInfo\x12 .maestro.v1.GetServerInfoRequest\x1a!.maestro.v1.GetServerInfoResponse\x12K\n\nListModels\x12\x1d.maestro.v1.ListModelsRequest\x1a\x1e.maestro.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.maestro.v1.GetModelRequest\x1a\x1c.maestro.v1.GetModelResponse\x12T\n\rListProviders\x12 .maestro.v1.ListProvidersRequest\x1a!.maestro.v1.ListProvidersResponse\x12`\n\x11MatchCapabilities\x12$.maestro.v1.MatchCapabilitiesRequest\x1a%.maestro.v1.MatchCapabilitiesResponseBY\n\x0e\x64\x65v.maestro.v1B\x0f\x43\x61pabilityProtoP\x01Z\'maestro.example/go/maestro/v1;maestrov1\xaa\x02\nMaestro.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'maestro.v1.capability_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.maestro.v1B\017CapabilityProtoP\001Z\'maestro.example/go/maestro/v1;maestrov1\252\002\nMaestro.V1'
-  _globals['_PROVIDERHEALTH']._serialized_start=2150
-  _globals['_PROVIDERHEALTH']._serialized_end=2294
+  _globals['_PRICE_TOOLNANOSENTRY']._loaded_options = None
+  _globals['_PRICE_TOOLNANOSENTRY']._serialized_options = b'8\001'
+  _globals['_PROVIDERHEALTH']._serialized_start=3064
+  _globals['_PROVIDERHEALTH']._serialized_end=3208
   _globals['_GETSERVERINFOREQUEST']._serialized_start=133
   _globals['_GETSERVERINFOREQUEST']._serialized_end=155
   _globals['_GETSERVERINFORESPONSE']._serialized_start=158
@@ -44,23 +46,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CAPABILITYSUPPORT']._serialized_start=497
   _globals['_CAPABILITYSUPPORT']._serialized_end=692
   _globals['_MODEL']._serialized_start=695
-  _globals['_MODEL']._serialized_end=1360
-  _globals['_MODEL_STATE']._serialized_start=1267
-  _globals['_MODEL_STATE']._serialized_end=1360
-  _globals['_PROVIDER']._serialized_start=1363
-  _globals['_PROVIDER']._serialized_end=1636
-  _globals['_LISTMODELSREQUEST']._serialized_start=1638
-  _globals['_LISTMODELSREQUEST']._serialized_end=1741
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1743
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1846
-  _globals['_GETMODELREQUEST']._serialized_start=1848
-  _globals['_GETMODELREQUEST']._serialized_end=1885
-  _globals['_GETMODELRESPONSE']._serialized_start=1887
-  _globals['_GETMODELRESPONSE']._serialized_end=1946
-  _globals['_LISTPROVIDERSREQUEST']._serialized_start=1948
-  _globals['_LISTPROVIDERSREQUEST']._serialized_end=2030
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=2032
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=2147
-  _globals['_CAPABILITYSERVICE']._serialized_start=2297
-  _globals['_CAPABILITYSERVICE']._serialized_end=2636
+  _globals['_MODEL']._serialized_end=1401
+  _globals['_MODEL_STATE']._serialized_start=1308
+  _globals['_MODEL_STATE']._serialized_end=1401
+  _globals['_PRICE']._serialized_start=1404
+  _globals['_PRICE']._serialized_end=1887
+  _globals['_PRICE_TOOLNANOSENTRY']._serialized_start=1827
+  _globals['_PRICE_TOOLNANOSENTRY']._serialized_end=1887
+  _globals['_PROVIDER']._serialized_start=1890
+  _globals['_PROVIDER']._serialized_end=2163
+  _globals['_LISTMODELSREQUEST']._serialized_start=2165
+  _globals['_LISTMODELSREQUEST']._serialized_end=2268
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2270
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2373
+  _globals['_GETMODELREQUEST']._serialized_start=2375
+  _globals['_GETMODELREQUEST']._serialized_end=2412
+  _globals['_GETMODELRESPONSE']._serialized_start=2414
+  _globals['_GETMODELRESPONSE']._serialized_end=2473
+  _globals['_LISTPROVIDERSREQUEST']._serialized_start=2475
+  _globals['_LISTPROVIDERSREQUEST']._serialized_end=2557
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=2559
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=2674
+  _globals['_MATCHCAPABILITIESREQUEST']._serialized_start=2676
+  _globals['_MATCHCAPABILITIESREQUEST']._serialized_end=2789
+  _globals['_MATCHCAPABILITIESRESPONSE']._serialized_start=2792
+  _globals['_MATCHCAPABILITIESRESPONSE']._serialized_end=3061
+  _globals['_MATCHCAPABILITIESRESPONSE_MATCH']._serialized_start=2893
+  _globals['_MATCHCAPABILITIESRESPONSE_MATCH']._serialized_end=3061
+  _globals['_CAPABILITYSERVICE']._serialized_start=3211
+  _globals['_CAPABILITYSERVICE']._serialized_end=3648
 # @@protoc_insertion_point(module_scope)

@@ -205,6 +205,7 @@ class Model(_message.Message):
     OUTPUT_MODALITIES_FIELD_NUMBER: _builtins.int
     CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     RETIRE_TIME_FIELD_NUMBER: _builtins.int
     REGIONS_FIELD_NUMBER: _builtins.int
@@ -238,6 +239,10 @@ class Model(_message.Message):
         """Kinds of output."""
 
     @_builtins.property
+    def price(self) -> Global___Price:
+        """Prices now; absent when none is known."""
+
+    @_builtins.property
     def retire_time(self) -> _timestamp_pb2.Timestamp:
         """When the provider retires it."""
 
@@ -261,18 +266,91 @@ class Model(_message.Message):
         output_modalities: _abc.Iterable[_common_pb2.Modality.ValueType] | None = ...,
         context_tokens: _builtins.int = ...,
         max_output_tokens: _builtins.int = ...,
+        price: Global___Price | None = ...,
         state: Global___Model.State.ValueType = ...,
         retire_time: _timestamp_pb2.Timestamp | None = ...,
         regions: _abc.Iterable[_builtins.str] | None = ...,
         embedding_dimensions: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["retire_time", b"retire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["price", b"price", "retire_time", b"retire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "capabilities", b"capabilities", "context_tokens", b"context_tokens", "embedding_dimensions", b"embedding_dimensions", "input_modalities", b"input_modalities", "max_output_tokens", b"max_output_tokens", "name", b"name", "output_modalities", b"output_modalities", "provider", b"provider", "regions", b"regions", "retire_time", b"retire_time", "state", b"state", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "capabilities", b"capabilities", "context_tokens", b"context_tokens", "embedding_dimensions", b"embedding_dimensions", "input_modalities", b"input_modalities", "max_output_tokens", b"max_output_tokens", "name", b"name", "output_modalities", b"output_modalities", "price", b"price", "provider", b"provider", "regions", b"regions", "retire_time", b"retire_time", "state", b"state", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class Price(_message.Message):
+    """Prices of a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ToolNanosEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    INPUT_NANOS_PER_MILLION_FIELD_NUMBER: _builtins.int
+    OUTPUT_NANOS_PER_MILLION_FIELD_NUMBER: _builtins.int
+    CACHE_READ_NANOS_PER_MILLION_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_NANOS_PER_MILLION_FIELD_NUMBER: _builtins.int
+    TOOL_NANOS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    TIER_FROM_TOKENS_FIELD_NUMBER: _builtins.int
+    currency_code: _builtins.str
+    """ISO 4217 code."""
+    input_nanos_per_million: _builtins.int
+    """Billionths for a million input tokens."""
+    output_nanos_per_million: _builtins.int
+    """The same for output."""
+    cache_read_nanos_per_million: _builtins.int
+    """The same for cache reads."""
+    cache_write_nanos_per_million: _builtins.int
+    """The same for cache writes."""
+    revision: _builtins.str
+    """Revision of the price table."""
+    tier_from_tokens: _builtins.int
+    """Prices from this many input tokens on differ; see the table."""
+    @_builtins.property
+    def tool_nanos(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Billionths for one use of a provider tool."""
+
+    def __init__(
+        self,
+        *,
+        currency_code: _builtins.str = ...,
+        input_nanos_per_million: _builtins.int = ...,
+        output_nanos_per_million: _builtins.int = ...,
+        cache_read_nanos_per_million: _builtins.int = ...,
+        cache_write_nanos_per_million: _builtins.int = ...,
+        tool_nanos: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        revision: _builtins.str = ...,
+        tier_from_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_read_nanos_per_million", b"cache_read_nanos_per_million", "cache_write_nanos_per_million", b"cache_write_nanos_per_million", "currency_code", b"currency_code", "input_nanos_per_million", b"input_nanos_per_million", "output_nanos_per_million", b"output_nanos_per_million", "revision", b"revision", "tier_from_tokens", b"tier_from_tokens", "tool_nanos", b"tool_nanos"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Price: _TypeAlias = Price  # noqa: Y015
 
 @_typing.final
 class Provider(_message.Message):
@@ -479,3 +557,93 @@ class ListProvidersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListProvidersResponse: _TypeAlias = ListProvidersResponse  # noqa: Y015
+
+@_typing.final
+class MatchCapabilitiesRequest(_message.Message):
+    """Which models fit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIRES_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requires(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.CapabilityRequirement]:
+        """What is needed."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these models; empty means all the caller may use."""
+
+    def __init__(
+        self,
+        *,
+        requires: _abc.Iterable[_common_pb2.CapabilityRequirement] | None = ...,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "requires", b"requires"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MatchCapabilitiesRequest: _TypeAlias = MatchCapabilitiesRequest  # noqa: Y015
+
+@_typing.final
+class MatchCapabilitiesResponse(_message.Message):
+    """Which fit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Match(_message.Message):
+        """How one model does."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MODEL_FIELD_NUMBER: _builtins.int
+        SATISFIED_FIELD_NUMBER: _builtins.int
+        EMULATED_FIELD_NUMBER: _builtins.int
+        UNMET_FIELD_NUMBER: _builtins.int
+        model: _builtins.str
+        """"models/{provider}/{model}"."""
+        satisfied: _builtins.bool
+        """Fits."""
+        @_builtins.property
+        def emulated(self) -> _containers.RepeatedScalarFieldContainer[_common_pb2.Capability.ValueType]:
+            """Needs a polyfill."""
+
+        @_builtins.property
+        def unmet(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.CapabilityRequirement]:
+            """Not met."""
+
+        def __init__(
+            self,
+            *,
+            model: _builtins.str = ...,
+            satisfied: _builtins.bool = ...,
+            emulated: _abc.Iterable[_common_pb2.Capability.ValueType] | None = ...,
+            unmet: _abc.Iterable[_common_pb2.CapabilityRequirement] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["emulated", b"emulated", "model", b"model", "satisfied", b"satisfied", "unmet", b"unmet"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MATCHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchCapabilitiesResponse.Match]:
+        """Best first."""
+
+    def __init__(
+        self,
+        *,
+        matches: _abc.Iterable[Global___MatchCapabilitiesResponse.Match] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["matches", b"matches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MatchCapabilitiesResponse: _TypeAlias = MatchCapabilitiesResponse  # noqa: Y015

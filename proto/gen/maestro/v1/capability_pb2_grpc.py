@@ -55,6 +55,11 @@ class CapabilityServiceStub(object):
                 request_serializer=maestro_dot_v1_dot_capability__pb2.ListProvidersRequest.SerializeToString,
                 response_deserializer=maestro_dot_v1_dot_capability__pb2.ListProvidersResponse.FromString,
                 _registered_method=True)
+        self.MatchCapabilities = channel.unary_unary(
+                '/maestro.v1.CapabilityService/MatchCapabilities',
+                request_serializer=maestro_dot_v1_dot_capability__pb2.MatchCapabilitiesRequest.SerializeToString,
+                response_deserializer=maestro_dot_v1_dot_capability__pb2.MatchCapabilitiesResponse.FromString,
+                _registered_method=True)
 
 
 class CapabilityServiceServicer(object):
@@ -89,6 +94,13 @@ class CapabilityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MatchCapabilities(self, request, context):
+        """Which models meet the requirements, and why others do not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CapabilityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +123,11 @@ def add_CapabilityServiceServicer_to_server(servicer, server):
                     servicer.ListProviders,
                     request_deserializer=maestro_dot_v1_dot_capability__pb2.ListProvidersRequest.FromString,
                     response_serializer=maestro_dot_v1_dot_capability__pb2.ListProvidersResponse.SerializeToString,
+            ),
+            'MatchCapabilities': grpc.unary_unary_rpc_method_handler(
+                    servicer.MatchCapabilities,
+                    request_deserializer=maestro_dot_v1_dot_capability__pb2.MatchCapabilitiesRequest.FromString,
+                    response_serializer=maestro_dot_v1_dot_capability__pb2.MatchCapabilitiesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +239,33 @@ class CapabilityService(object):
             '/maestro.v1.CapabilityService/ListProviders',
             maestro_dot_v1_dot_capability__pb2.ListProvidersRequest.SerializeToString,
             maestro_dot_v1_dot_capability__pb2.ListProvidersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MatchCapabilities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/maestro.v1.CapabilityService/MatchCapabilities',
+            maestro_dot_v1_dot_capability__pb2.MatchCapabilitiesRequest.SerializeToString,
+            maestro_dot_v1_dot_capability__pb2.MatchCapabilitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class CapabilityServiceStub:
     """One model."""
     ListProviders: _grpc.UnaryUnaryMultiCallable[_capability_pb2.ListProvidersRequest, _capability_pb2.ListProvidersResponse]
     """Providers and their health."""
+    MatchCapabilities: _grpc.UnaryUnaryMultiCallable[_capability_pb2.MatchCapabilitiesRequest, _capability_pb2.MatchCapabilitiesResponse]
+    """Which models meet the requirements, and why others do not."""
 
 @_typing.type_check_only
 class CapabilityServiceAsyncStub(CapabilityServiceStub):
@@ -55,6 +57,8 @@ class CapabilityServiceAsyncStub(CapabilityServiceStub):
     """One model."""
     ListProviders: _aio.UnaryUnaryMultiCallable[_capability_pb2.ListProvidersRequest, _capability_pb2.ListProvidersResponse]  # type: ignore[assignment]
     """Providers and their health."""
+    MatchCapabilities: _aio.UnaryUnaryMultiCallable[_capability_pb2.MatchCapabilitiesRequest, _capability_pb2.MatchCapabilitiesResponse]  # type: ignore[assignment]
+    """Which models meet the requirements, and why others do not."""
 
 class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
     """What this gateway, its providers and their models can do, now."""
@@ -90,5 +94,13 @@ class CapabilityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_capability_pb2.ListProvidersResponse, _abc.Awaitable[_capability_pb2.ListProvidersResponse]]:
         """Providers and their health."""
+
+    @_abc_1.abstractmethod
+    def MatchCapabilities(
+        self,
+        request: _capability_pb2.MatchCapabilitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_capability_pb2.MatchCapabilitiesResponse, _abc.Awaitable[_capability_pb2.MatchCapabilitiesResponse]]:
+        """Which models meet the requirements, and why others do not."""
 
 def add_CapabilityServiceServicer_to_server(servicer: CapabilityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

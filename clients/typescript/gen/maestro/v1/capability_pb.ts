@@ -6,7 +6,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Capability, Modality, SupportLevel } from "./common_pb.js";
+import type { Capability, CapabilityRequirement, Modality, SupportLevel } from "./common_pb.js";
 import { file_maestro_v1_common } from "./common_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file maestro/v1/capability.proto.
  */
 export const file_maestro_v1_capability: GenFile = /*@__PURE__*/
-  fileDesc("ChttYWVzdHJvL3YxL2NhcGFiaWxpdHkucHJvdG8SCm1hZXN0cm8udjEiFgoUR2V0U2VydmVySW5mb1JlcXVlc3Qi5QEKFUdldFNlcnZlckluZm9SZXNwb25zZRIWCg5zZXJ2ZXJfdmVyc2lvbhgBIAEoCRIUCgxhcGlfcGFja2FnZXMYAiADKAkSEAoIZmVhdHVyZXMYAyADKAkSGQoRbWF4X3JlcXVlc3RfYnl0ZXMYBCABKAMSHgoWbWF4X2NvbmN1cnJlbnRfc3RyZWFtcxgFIAEoBRIxCg5tYXhfcmVzdW1lX3R0bBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIOCgZ0ZW5hbnQYByABKAkSDgoGc2NvcGVzGAggAygJIpgBChFDYXBhYmlsaXR5U3VwcG9ydBIqCgpjYXBhYmlsaXR5GAEgASgOMhYubWFlc3Ryby52MS5DYXBhYmlsaXR5EhEKCWV4dGVuc2lvbhgCIAEoCRInCgVsZXZlbBgDIAEoDjIYLm1hZXN0cm8udjEuU3VwcG9ydExldmVsEg0KBXZhbHVlGAQgASgDEgwKBG5vdGUYBSABKAki9wMKBU1vZGVsEgwKBG5hbWUYASABKAkSEAoIcHJvdmlkZXIYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRINCgV0aXRsZRgEIAEoCRIzCgxjYXBhYmlsaXRpZXMYBSADKAsyHS5tYWVzdHJvLnYxLkNhcGFiaWxpdHlTdXBwb3J0Ei4KEGlucHV0X21vZGFsaXRpZXMYBiADKA4yFC5tYWVzdHJvLnYxLk1vZGFsaXR5Ei8KEW91dHB1dF9tb2RhbGl0aWVzGAcgAygOMhQubWFlc3Ryby52MS5Nb2RhbGl0eRIWCg5jb250ZXh0X3Rva2VucxgIIAEoAxIZChFtYXhfb3V0cHV0X3Rva2VucxgJIAEoAxImCgVzdGF0ZRgLIAEoDjIXLm1hZXN0cm8udjEuTW9kZWwuU3RhdGUSLwoLcmV0aXJlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3JlZ2lvbnMYDSADKAkSHAoUZW1iZWRkaW5nX2RpbWVuc2lvbnMYDiADKAUiXQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIQCgxTVEFURV9BQ1RJVkUQARIUChBTVEFURV9ERVBSRUNBVEVEEAISFQoRU1RBVEVfVU5BVkFJTEFCTEUQAyLHAQoIUHJvdmlkZXISDAoEbmFtZRgBIAEoCRIPCgdhZGFwdGVyGAIgASgJEhcKD2FkYXB0ZXJfdmVyc2lvbhgDIAEoCRISCgpjb25maWd1cmVkGAQgASgIEioKBmhlYWx0aBgNIAEoDjIaLm1hZXN0cm8udjEuUHJvdmlkZXJIZWFsdGgSEwoLaGVhbHRoX25vdGUYDiABKAkSLgoKY2hlY2tfdGltZRgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSgoRTGlzdE1vZGVsc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSDgoGZmlsdGVyGAMgASgJIlAKEkxpc3RNb2RlbHNSZXNwb25zZRIhCgZtb2RlbHMYASADKAsyES5tYWVzdHJvLnYxLk1vZGVsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIfCg9HZXRNb2RlbFJlcXVlc3QSDAoEbmFtZRgBIAEoCSI0ChBHZXRNb2RlbFJlc3BvbnNlEiAKBW1vZGVsGAEgASgLMhEubWFlc3Ryby52MS5Nb2RlbCI9ChRMaXN0UHJvdmlkZXJzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJZChVMaXN0UHJvdmlkZXJzUmVzcG9uc2USJwoJcHJvdmlkZXJzGAEgAygLMhQubWFlc3Ryby52MS5Qcm92aWRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkqkAEKDlByb3ZpZGVySGVhbHRoEh8KG1BST1ZJREVSX0hFQUxUSF9VTlNQRUNJRklFRBAAEhsKF1BST1ZJREVSX0hFQUxUSF9TRVJWSU5HEAESHwobUFJPVklERVJfSEVBTFRIX1VOUkVBQ0hBQkxFEAISHwobUFJPVklERVJfSEVBTFRIX0tFWV9SRUZVU0VEEAMy0wIKEUNhcGFiaWxpdHlTZXJ2aWNlElQKDUdldFNlcnZlckluZm8SIC5tYWVzdHJvLnYxLkdldFNlcnZlckluZm9SZXF1ZXN0GiEubWFlc3Ryby52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2USSwoKTGlzdE1vZGVscxIdLm1hZXN0cm8udjEuTGlzdE1vZGVsc1JlcXVlc3QaHi5tYWVzdHJvLnYxLkxpc3RNb2RlbHNSZXNwb25zZRJFCghHZXRNb2RlbBIbLm1hZXN0cm8udjEuR2V0TW9kZWxSZXF1ZXN0GhwubWFlc3Ryby52MS5HZXRNb2RlbFJlc3BvbnNlElQKDUxpc3RQcm92aWRlcnMSIC5tYWVzdHJvLnYxLkxpc3RQcm92aWRlcnNSZXF1ZXN0GiEubWFlc3Ryby52MS5MaXN0UHJvdmlkZXJzUmVzcG9uc2VCWQoOZGV2Lm1hZXN0cm8udjFCD0NhcGFiaWxpdHlQcm90b1ABWidtYWVzdHJvLmV4YW1wbGUvZ28vbWFlc3Ryby92MTttYWVzdHJvdjGqAgpNYWVzdHJvLlYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_maestro_v1_common]);
+  fileDesc("ChttYWVzdHJvL3YxL2NhcGFiaWxpdHkucHJvdG8SCm1hZXN0cm8udjEiFgoUR2V0U2VydmVySW5mb1JlcXVlc3Qi5QEKFUdldFNlcnZlckluZm9SZXNwb25zZRIWCg5zZXJ2ZXJfdmVyc2lvbhgBIAEoCRIUCgxhcGlfcGFja2FnZXMYAiADKAkSEAoIZmVhdHVyZXMYAyADKAkSGQoRbWF4X3JlcXVlc3RfYnl0ZXMYBCABKAMSHgoWbWF4X2NvbmN1cnJlbnRfc3RyZWFtcxgFIAEoBRIxCg5tYXhfcmVzdW1lX3R0bBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIOCgZ0ZW5hbnQYByABKAkSDgoGc2NvcGVzGAggAygJIpgBChFDYXBhYmlsaXR5U3VwcG9ydBIqCgpjYXBhYmlsaXR5GAEgASgOMhYubWFlc3Ryby52MS5DYXBhYmlsaXR5EhEKCWV4dGVuc2lvbhgCIAEoCRInCgVsZXZlbBgDIAEoDjIYLm1hZXN0cm8udjEuU3VwcG9ydExldmVsEg0KBXZhbHVlGAQgASgDEgwKBG5vdGUYBSABKAkimQQKBU1vZGVsEgwKBG5hbWUYASABKAkSEAoIcHJvdmlkZXIYAiABKAkSDwoHYWxpYXNlcxgDIAMoCRINCgV0aXRsZRgEIAEoCRIzCgxjYXBhYmlsaXRpZXMYBSADKAsyHS5tYWVzdHJvLnYxLkNhcGFiaWxpdHlTdXBwb3J0Ei4KEGlucHV0X21vZGFsaXRpZXMYBiADKA4yFC5tYWVzdHJvLnYxLk1vZGFsaXR5Ei8KEW91dHB1dF9tb2RhbGl0aWVzGAcgAygOMhQubWFlc3Ryby52MS5Nb2RhbGl0eRIWCg5jb250ZXh0X3Rva2VucxgIIAEoAxIZChFtYXhfb3V0cHV0X3Rva2VucxgJIAEoAxIgCgVwcmljZRgKIAEoCzIRLm1hZXN0cm8udjEuUHJpY2USJgoFc3RhdGUYCyABKA4yFy5tYWVzdHJvLnYxLk1vZGVsLlN0YXRlEi8KC3JldGlyZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdyZWdpb25zGA0gAygJEhwKFGVtYmVkZGluZ19kaW1lbnNpb25zGA4gAygFIl0KBVN0YXRlEhUKEVNUQVRFX1VOU1BFQ0lGSUVEEAASEAoMU1RBVEVfQUNUSVZFEAESFAoQU1RBVEVfREVQUkVDQVRFRBACEhUKEVNUQVRFX1VOQVZBSUxBQkxFEAMiwgIKBVByaWNlEhUKDWN1cnJlbmN5X2NvZGUYASABKAkSHwoXaW5wdXRfbmFub3NfcGVyX21pbGxpb24YAiABKAMSIAoYb3V0cHV0X25hbm9zX3Blcl9taWxsaW9uGAMgASgDEiQKHGNhY2hlX3JlYWRfbmFub3NfcGVyX21pbGxpb24YBCABKAMSJQodY2FjaGVfd3JpdGVfbmFub3NfcGVyX21pbGxpb24YBSABKAMSNAoKdG9vbF9uYW5vcxgGIAMoCzIgLm1hZXN0cm8udjEuUHJpY2UuVG9vbE5hbm9zRW50cnkSEAoIcmV2aXNpb24YByABKAkSGAoQdGllcl9mcm9tX3Rva2VucxgIIAEoAxowCg5Ub29sTmFub3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAM6AjgBIscBCghQcm92aWRlchIMCgRuYW1lGAEgASgJEg8KB2FkYXB0ZXIYAiABKAkSFwoPYWRhcHRlcl92ZXJzaW9uGAMgASgJEhIKCmNvbmZpZ3VyZWQYBCABKAgSKgoGaGVhbHRoGA0gASgOMhoubWFlc3Ryby52MS5Qcm92aWRlckhlYWx0aBITCgtoZWFsdGhfbm90ZRgOIAEoCRIuCgpjaGVja190aW1lGA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJKChFMaXN0TW9kZWxzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIOCgZmaWx0ZXIYAyABKAkiUAoSTGlzdE1vZGVsc1Jlc3BvbnNlEiEKBm1vZGVscxgBIAMoCzIRLm1hZXN0cm8udjEuTW9kZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIh8KD0dldE1vZGVsUmVxdWVzdBIMCgRuYW1lGAEgASgJIjQKEEdldE1vZGVsUmVzcG9uc2USIAoFbW9kZWwYASABKAsyES5tYWVzdHJvLnYxLk1vZGVsIj0KFExpc3RQcm92aWRlcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIlkKFUxpc3RQcm92aWRlcnNSZXNwb25zZRInCglwcm92aWRlcnMYASADKAsyFC5tYWVzdHJvLnYxLlByb3ZpZGVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJfChhNYXRjaENhcGFiaWxpdGllc1JlcXVlc3QSMwoIcmVxdWlyZXMYASADKAsyIS5tYWVzdHJvLnYxLkNhcGFiaWxpdHlSZXF1aXJlbWVudBIOCgZtb2RlbHMYAiADKAki4QEKGU1hdGNoQ2FwYWJpbGl0aWVzUmVzcG9uc2USPAoHbWF0Y2hlcxgBIAMoCzIrLm1hZXN0cm8udjEuTWF0Y2hDYXBhYmlsaXRpZXNSZXNwb25zZS5NYXRjaBqFAQoFTWF0Y2gSDQoFbW9kZWwYASABKAkSEQoJc2F0aXNmaWVkGAIgASgIEigKCGVtdWxhdGVkGAMgAygOMhYubWFlc3Ryby52MS5DYXBhYmlsaXR5EjAKBXVubWV0GAQgAygLMiEubWFlc3Ryby52MS5DYXBhYmlsaXR5UmVxdWlyZW1lbnQqkAEKDlByb3ZpZGVySGVhbHRoEh8KG1BST1ZJREVSX0hFQUxUSF9VTlNQRUNJRklFRBAAEhsKF1BST1ZJREVSX0hFQUxUSF9TRVJWSU5HEAESHwobUFJPVklERVJfSEVBTFRIX1VOUkVBQ0hBQkxFEAISHwobUFJPVklERVJfSEVBTFRIX0tFWV9SRUZVU0VEEAMytQMKEUNhcGFiaWxpdHlTZXJ2aWNlElQKDUdldFNlcnZlckluZm8SIC5tYWVzdHJvLnYxLkdldFNlcnZlckluZm9SZXF1ZXN0GiEubWFlc3Ryby52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2USSwoKTGlzdE1vZGVscxIdLm1hZXN0cm8udjEuTGlzdE1vZGVsc1JlcXVlc3QaHi5tYWVzdHJvLnYxLkxpc3RNb2RlbHNSZXNwb25zZRJFCghHZXRNb2RlbBIbLm1hZXN0cm8udjEuR2V0TW9kZWxSZXF1ZXN0GhwubWFlc3Ryby52MS5HZXRNb2RlbFJlc3BvbnNlElQKDUxpc3RQcm92aWRlcnMSIC5tYWVzdHJvLnYxLkxpc3RQcm92aWRlcnNSZXF1ZXN0GiEubWFlc3Ryby52MS5MaXN0UHJvdmlkZXJzUmVzcG9uc2USYAoRTWF0Y2hDYXBhYmlsaXRpZXMSJC5tYWVzdHJvLnYxLk1hdGNoQ2FwYWJpbGl0aWVzUmVxdWVzdBolLm1hZXN0cm8udjEuTWF0Y2hDYXBhYmlsaXRpZXNSZXNwb25zZUJZCg5kZXYubWFlc3Ryby52MUIPQ2FwYWJpbGl0eVByb3RvUAFaJ21hZXN0cm8uZXhhbXBsZS9nby9tYWVzdHJvL3YxO21hZXN0cm92MaoCCk1hZXN0cm8uVjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_maestro_v1_common]);
 
 /**
  * Ask about the server.
@@ -220,6 +220,13 @@ export type Model = Message<"maestro.v1.Model"> & {
   maxOutputTokens: bigint;
 
   /**
+   * Prices now; absent when none is known.
+   *
+   * @generated from field: maestro.v1.Price price = 10;
+   */
+  price?: Price | undefined;
+
+  /**
    * Lifecycle.
    *
    * @generated from field: maestro.v1.Model.State state = 11;
@@ -297,6 +304,76 @@ export const Model_StateSchema: GenEnum<Model_State> = /*@__PURE__*/
   enumDesc(file_maestro_v1_capability, 3, 0);
 
 /**
+ * Prices of a model.
+ *
+ * @generated from message maestro.v1.Price
+ */
+export type Price = Message<"maestro.v1.Price"> & {
+  /**
+   * ISO 4217 code.
+   *
+   * @generated from field: string currency_code = 1;
+   */
+  currencyCode: string;
+
+  /**
+   * Billionths for a million input tokens.
+   *
+   * @generated from field: int64 input_nanos_per_million = 2;
+   */
+  inputNanosPerMillion: bigint;
+
+  /**
+   * The same for output.
+   *
+   * @generated from field: int64 output_nanos_per_million = 3;
+   */
+  outputNanosPerMillion: bigint;
+
+  /**
+   * The same for cache reads.
+   *
+   * @generated from field: int64 cache_read_nanos_per_million = 4;
+   */
+  cacheReadNanosPerMillion: bigint;
+
+  /**
+   * The same for cache writes.
+   *
+   * @generated from field: int64 cache_write_nanos_per_million = 5;
+   */
+  cacheWriteNanosPerMillion: bigint;
+
+  /**
+   * Billionths for one use of a provider tool.
+   *
+   * @generated from field: map<string, int64> tool_nanos = 6;
+   */
+  toolNanos: { [key: string]: bigint };
+
+  /**
+   * Revision of the price table.
+   *
+   * @generated from field: string revision = 7;
+   */
+  revision: string;
+
+  /**
+   * Prices from this many input tokens on differ; see the table.
+   *
+   * @generated from field: int64 tier_from_tokens = 8;
+   */
+  tierFromTokens: bigint;
+};
+
+/**
+ * Describes the message maestro.v1.Price.
+ * Use `create(PriceSchema)` to create a new message.
+ */
+export const PriceSchema: GenMessage<Price> = /*@__PURE__*/
+  messageDesc(file_maestro_v1_capability, 4);
+
+/**
  * A provider.
  *
  * @generated from message maestro.v1.Provider
@@ -357,7 +434,7 @@ export type Provider = Message<"maestro.v1.Provider"> & {
  * Use `create(ProviderSchema)` to create a new message.
  */
 export const ProviderSchema: GenMessage<Provider> = /*@__PURE__*/
-  messageDesc(file_maestro_v1_capability, 4);
+  messageDesc(file_maestro_v1_capability, 5);
 
 /**
  * List models.
@@ -392,7 +469,7 @@ export type ListModelsRequest = Message<"maestro.v1.ListModelsRequest"> & {
  * Use `create(ListModelsRequestSchema)` to create a new message.
  */
 export const ListModelsRequestSchema: GenMessage<ListModelsRequest> = /*@__PURE__*/
-  messageDesc(file_maestro_v1_capability, 5);
+  messageDesc(file_maestro_v1_capability, 6);
 
 /**
  * A page of models.
@@ -420,7 +497,7 @@ export type ListModelsResponse = Message<"maestro.v1.ListModelsResponse"> & {
  * Use `create(ListModelsResponseSchema)` to create a new message.
  */
 export const ListModelsResponseSchema: GenMessage<ListModelsResponse> = /*@__PURE__*/
-  messageDesc(file_maestro_v1_capability, 6);
+  messageDesc(file_maestro_v1_capability, 7);
 
 /**
  * Read a model.
@@ -441,7 +518,7 @@ export type GetModelRequest = Message<"maestro.v1.GetModelRequest"> & {
  * Use `create(GetModelRequestSchema)` to create a new message.
  */
 export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
-  messageDesc(file_maestro_v1_capability, 7);
+  messageDesc(file_maestro_v1_capability, 8);
 
 /**
  * A model.
@@ -462,7 +539,7 @@ export type GetModelResponse = Message<"maestro.v1.GetModelResponse"> & {
  * Use `create(GetModelResponseSchema)` to create a new message.
  */
 export const GetModelResponseSchema: GenMessage<GetModelResponse> = /*@__PURE__*/
-  messageDesc(file_maestro_v1_capability, 8);
+  messageDesc(file_maestro_v1_capability, 9);
 
 /**
  * List providers.
@@ -490,7 +567,7 @@ export type ListProvidersRequest = Message<"maestro.v1.ListProvidersRequest"> & 
  * Use `create(ListProvidersRequestSchema)` to create a new message.
  */
 export const ListProvidersRequestSchema: GenMessage<ListProvidersRequest> = /*@__PURE__*/
-  messageDesc(file_maestro_v1_capability, 9);
+  messageDesc(file_maestro_v1_capability, 10);
 
 /**
  * A page of providers.
@@ -518,7 +595,98 @@ export type ListProvidersResponse = Message<"maestro.v1.ListProvidersResponse"> 
  * Use `create(ListProvidersResponseSchema)` to create a new message.
  */
 export const ListProvidersResponseSchema: GenMessage<ListProvidersResponse> = /*@__PURE__*/
-  messageDesc(file_maestro_v1_capability, 10);
+  messageDesc(file_maestro_v1_capability, 11);
+
+/**
+ * Which models fit.
+ *
+ * @generated from message maestro.v1.MatchCapabilitiesRequest
+ */
+export type MatchCapabilitiesRequest = Message<"maestro.v1.MatchCapabilitiesRequest"> & {
+  /**
+   * What is needed.
+   *
+   * @generated from field: repeated maestro.v1.CapabilityRequirement requires = 1;
+   */
+  requires: CapabilityRequirement[];
+
+  /**
+   * Only these models; empty means all the caller may use.
+   *
+   * @generated from field: repeated string models = 2;
+   */
+  models: string[];
+};
+
+/**
+ * Describes the message maestro.v1.MatchCapabilitiesRequest.
+ * Use `create(MatchCapabilitiesRequestSchema)` to create a new message.
+ */
+export const MatchCapabilitiesRequestSchema: GenMessage<MatchCapabilitiesRequest> = /*@__PURE__*/
+  messageDesc(file_maestro_v1_capability, 12);
+
+/**
+ * Which fit.
+ *
+ * @generated from message maestro.v1.MatchCapabilitiesResponse
+ */
+export type MatchCapabilitiesResponse = Message<"maestro.v1.MatchCapabilitiesResponse"> & {
+  /**
+   * Best first.
+   *
+   * @generated from field: repeated maestro.v1.MatchCapabilitiesResponse.Match matches = 1;
+   */
+  matches: MatchCapabilitiesResponse_Match[];
+};
+
+/**
+ * Describes the message maestro.v1.MatchCapabilitiesResponse.
+ * Use `create(MatchCapabilitiesResponseSchema)` to create a new message.
+ */
+export const MatchCapabilitiesResponseSchema: GenMessage<MatchCapabilitiesResponse> = /*@__PURE__*/
+  messageDesc(file_maestro_v1_capability, 13);
+
+/**
+ * How one model does.
+ *
+ * @generated from message maestro.v1.MatchCapabilitiesResponse.Match
+ */
+export type MatchCapabilitiesResponse_Match = Message<"maestro.v1.MatchCapabilitiesResponse.Match"> & {
+  /**
+   * "models/{provider}/{model}".
+   *
+   * @generated from field: string model = 1;
+   */
+  model: string;
+
+  /**
+   * Fits.
+   *
+   * @generated from field: bool satisfied = 2;
+   */
+  satisfied: boolean;
+
+  /**
+   * Needs a polyfill.
+   *
+   * @generated from field: repeated maestro.v1.Capability emulated = 3;
+   */
+  emulated: Capability[];
+
+  /**
+   * Not met.
+   *
+   * @generated from field: repeated maestro.v1.CapabilityRequirement unmet = 4;
+   */
+  unmet: CapabilityRequirement[];
+};
+
+/**
+ * Describes the message maestro.v1.MatchCapabilitiesResponse.Match.
+ * Use `create(MatchCapabilitiesResponse_MatchSchema)` to create a new message.
+ */
+export const MatchCapabilitiesResponse_MatchSchema: GenMessage<MatchCapabilitiesResponse_Match> = /*@__PURE__*/
+  messageDesc(file_maestro_v1_capability, 13, 0);
 
 /**
  * What the last check of a provider found.
@@ -606,6 +774,16 @@ export const CapabilityService: GenService<{
     methodKind: "unary";
     input: typeof ListProvidersRequestSchema;
     output: typeof ListProvidersResponseSchema;
+  },
+  /**
+   * Which models meet the requirements, and why others do not.
+   *
+   * @generated from rpc maestro.v1.CapabilityService.MatchCapabilities
+   */
+  matchCapabilities: {
+    methodKind: "unary";
+    input: typeof MatchCapabilitiesRequestSchema;
+    output: typeof MatchCapabilitiesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_maestro_v1_capability, 0);
