@@ -86,23 +86,20 @@ class ChatEngine:
     def plan(self, call: Call, request: chat_pb2.ChatRequest) -> chat_pb2.PlanChatResponse:
         """What `complete` would do, up to the point of calling anybody."""
         plan = chat_pb2.PlanChatResponse(request_hash=request_hash(request))
-        plan.estimate.input_tokens = input_tokens(request)
-        plan.estimate.output_tokens = request.generation.max_output_tokens
-        plan.estimate.total_tokens = plan.estimate.input_tokens + plan.estimate.output_tokens
-        plan.estimate.source = common_pb2.USAGE_SOURCE_ESTIMATED
         try:
             intent = self._understand(call, request)
         except MaestroError as error:
             plan.problems.append(self._explain(error, call.request_id))
+            plan.estimate.CopyFrom(_estimate(request, request.generation.max_output_tokens))
             return plan
         first, *others = intent.selection.targets
         plan.provider, plan.model = first.provider, first.facts.name
         plan.route.CopyFrom(intent.selection.decision())
         plan.fallback_models.extend(target.name for target in others)
         plan.warnings.extend(intent.warnings)
-        if not request.generation.HasField("max_output_tokens"):
-            plan.estimate.output_tokens = first.facts.max_output_tokens
-            plan.estimate.total_tokens = plan.estimate.input_tokens + plan.estimate.output_tokens
+        asked = request.generation.HasField("max_output_tokens")
+        most = request.generation.max_output_tokens if asked else first.facts.max_output_tokens
+        plan.estimate.CopyFrom(_estimate(request, most))
         return plan
 
     def count(self, request: chat_pb2.ChatRequest) -> chat_pb2.CountTokensResponse:
@@ -126,6 +123,7 @@ class ChatEngine:
         selection = select(self._catalog.value, request)
         first = selection.targets[0]
         _refuse_overflow(request, first.name, first.facts.context_tokens)
+        _refuse_over_limit(request)
         return Intent(request, selection, warnings(request, first.facts, first.provider))
 
     def _open(self, call: Call, intent: Intent) -> AbstractAsyncContextManager[Running]:
@@ -227,6 +225,29 @@ def request_hash(request: chat_pb2.ChatRequest) -> str:
     for field in NEVER_SENT:
         canonical.ClearField(field)
     return hashlib.sha256(canonical.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _estimate(request: chat_pb2.ChatRequest, output: int) -> common_pb2.Usage:
+    """What an answer costs at most, all that was said before included."""
+    tokens = input_tokens(request)
+    return common_pb2.Usage(
+        input_tokens=tokens,
+        output_tokens=output,
+        total_tokens=tokens + output,
+        source=common_pb2.USAGE_SOURCE_ESTIMATED,
+    )
+
+
+def _refuse_over_limit(request: chat_pb2.ChatRequest) -> None:
+    """Where the question alone is over the request's own ceiling nobody is called, and nothing is spent."""
+    limit = request.limits.max_total_tokens
+    if limit and input_tokens(request) > limit:
+        raise MaestroError(
+            Reason.REQUEST_LIMIT_REACHED,
+            f"the prompt alone passes limits.max_total_tokens ({limit}); raise it, or shorten the prompt",
+            metadata={"limit": "limits.max_total_tokens", "value": str(limit)},
+            phase="quota",
+        )
 
 
 def _refuse_overflow(request: chat_pb2.ChatRequest, model: str, context: int) -> None:
