@@ -1,4 +1,4 @@
-"""The load: one request that is answered whole, one that is answered in many events that never merge."""
+"""The load: a question answered whole, and one answered in many events that never merge."""
 
 import asyncio
 import json
@@ -15,6 +15,7 @@ CALLS_AT_ONCE = 4  # parallel tool calls of one answer: their fragments alternat
 FRAGMENT = 8  # characters of one fragment, as the scripted adapter cuts arguments
 FRAGMENTS = 256  # of each tool call
 TIMEOUT = 60.0
+WHOLE, STREAMED = "whole", "streamed"  # the scripted models
 COMPLETE, STREAM = "/maestro.v1.ChatService/CompleteChat", "/maestro.v1.ChatService/StreamChat"
 
 
@@ -28,24 +29,24 @@ class Work:
     messages: int
 
 
-def question() -> chat_pb2.ChatRequest:
-    """A short conversation, answered by the model that quotes."""
+def question(model: str) -> chat_pb2.ChatRequest:
+    """A short conversation, for a model to go on with."""
     turns = [
         (content_pb2.ROLE_USER, "What is the capital of France?"),
         (content_pb2.ROLE_ASSISTANT, "Paris."),
         (content_pb2.ROLE_USER, "And how many people live there, more or less? Answer in one sentence, please."),
     ]
     messages = [content_pb2.Message(role=role, parts=[content_pb2.Part(text=text)]) for role, text in turns]
-    return chat_pb2.ChatRequest(system=[content_pb2.Part(text="Be brief.")], messages=messages)
+    return chat_pb2.ChatRequest(model=model, system=[content_pb2.Part(text="Be brief.")], messages=messages)
 
 
-def long_question() -> chat_pb2.ChatRequest:
-    """The same, answered by a script: tool calls that grow in turn."""
-    request = question()
+def gateway_yaml() -> str:
+    """Two models: one says a sentence, the other calls tools, in turn, a few characters of arguments at a time."""
+    sentence = "Paris has about two million inhabitants, and its urban area about eleven."
     arguments = "x" * (FRAGMENT * FRAGMENTS)
     calls = [{"name": f"tool_{number}", "arguments": arguments} for number in range(CALLS_AT_ONCE)]
-    request.provider_options_json["scripted"] = json.dumps([{"tool_calls": calls}])
-    return request
+    models = {WHOLE: [{"text": sentence}], STREAMED: [{"tool_calls": calls}]}
+    return json.dumps({"providers": {"scripted": {"adapter": "scripted", "options": {"models": models}}}})
 
 
 class Load:

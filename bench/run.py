@@ -1,7 +1,6 @@
 """What a call and a message cost the gateway, beside a bare echo of the same messages in the same run."""
 
 import argparse
-import asyncio
 import json
 import os
 import statistics
@@ -13,13 +12,14 @@ from pathlib import Path
 
 import echo
 import uvloop
-from load import COMPLETE, STREAM, Load, Work, long_question, question
+from load import COMPLETE, STREAM, STREAMED, WHOLE, Load, Work, gateway_yaml, question
 from process import CORES, LOAD_CORE, Process, pinned
 
 from maestro.v1 import chat_pb2
 
 KEY = "key-of-the-bench"
 CALLS, STREAMS = 2_000, 24  # of one round, for each server
+SHORT, LONG = question(f"scripted/{WHOLE}"), question(f"scripted/{STREAMED}")
 BARS = {"call": 2.5, "message": 1.6}
 
 
@@ -73,8 +73,9 @@ async def bench(folder: Path, rounds: int) -> dict[str, object]:
 
 
 def started_gateway(folder: Path) -> Server:
-    """`maestro serve`, as it comes, with a key; its log goes to a file."""
+    """`maestro serve`, as it comes, with a key and two scripted models; its log goes to a file."""
     folder.mkdir()
+    (folder / "gateway.yaml").write_text(gateway_yaml())  # JSON is YAML
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -96,7 +97,7 @@ def started_echo(folder: Path, answer: chat_pb2.ChatResponse, events: list[chat_
 
 async def answers(load: Load) -> tuple[chat_pb2.ChatResponse, list[chat_pb2.ChatEvent]]:
     """What the gateway says to both questions; nothing of it merged, or a message would be more than an event."""
-    answer, events = await load.whole(question()), await load.events(long_question())
+    answer, events = await load.whole(SHORT), await load.events(LONG)
     if any(event.merged for event in events) or not events[-1].HasField("completed"):
         raise RuntimeError("the stream is not one event a message, to its end: the script does not fit the adapter")
     return answer, events
@@ -105,8 +106,8 @@ async def answers(load: Load) -> tuple[chat_pb2.ChatResponse, list[chat_pb2.Chat
 async def compare(gateway: Server, floor: Server, rounds: int, messages: int) -> Mapping[str, Figures]:
     """Round by round, each server first in every second one."""
     works = {
-        "call": Work(COMPLETE, question().SerializeToString(), CALLS, 1),
-        "message": Work(STREAM, long_question().SerializeToString(), STREAMS, messages),
+        "call": Work(COMPLETE, SHORT.SerializeToString(), CALLS, 1),
+        "message": Work(STREAM, LONG.SerializeToString(), STREAMS, messages),
     }
     figures = {name: Figures() for name in works}
     for turn in range(-1, rounds):  # the first only warms up

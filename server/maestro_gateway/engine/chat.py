@@ -66,9 +66,8 @@ class ChatEngine:
         """The whole answer."""
         intent = self._understand(call, request)
         async with self._open(call, intent) as running:
-            running.start(self._play(call, intent, running), listening=False)
             with self._ending_in_time(call, request, running):
-                await running.wait()
+                await running.play(self._play(call, intent, running))
             if running.error is not None:
                 raise running.error
             return running.fold.response()
@@ -77,7 +76,7 @@ class ChatEngine:
         """The events of the answer."""
         intent = self._understand(call, request)
         async with self._open(call, intent) as running:
-            running.start(self._play(call, intent, running), listening=True)
+            running.start(self._play(call, intent, running))
             with self._ending_in_time(call, request, running):
                 async with aclosing(running.events()) as events:
                     async for event in events:

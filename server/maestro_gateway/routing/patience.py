@@ -47,7 +47,7 @@ class Patience:
         loop = asyncio.get_running_loop()
         self._now = loop.time
         self._began = loop.time()
-        self._task: asyncio.Task[None] | None = None
+        self._task = asyncio.current_task()  # the one that waits
         self._timer = loop.call_at(self._due(self._began), self._look, loop)
         return self
 
@@ -56,13 +56,12 @@ class Patience:
 
     async def next(self, events: AsyncGenerator[chat_pb2.ChatEvent]) -> chat_pb2.ChatEvent | None:
         """The next event; None at the end."""
-        self._task = task = asyncio.current_task()
         self._since = self._now()
         try:
             return await anext(events, None)
         except asyncio.CancelledError:
             # Ours, unless somebody else wants the task to end too.
-            if self._expired and task is not None and task.uncancel() == 0:
+            if self._expired and self._task is not None and self._task.uncancel() == 0:
                 raise self._too_slow() from None
             raise
         finally:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from google.rpc import status_pb2
 
@@ -34,21 +35,24 @@ class Delivery:
     @classmethod
     def of(cls, request: chat_pb2.ChatRequest) -> "Delivery":
         """As the request says."""
+        whole = chat_pb2.CHAT_INCLUDE_FINAL_RESPONSE in request.include
+        if not request.HasField("stream"):
+            return cls(whole=whole)
         stream = request.stream
         return cls(
             heartbeat=seconds(stream.heartbeat) or HEARTBEAT,
             window=seconds(stream.coalesce_window),
             window_bytes=stream.coalesce_bytes,
             pad=stream.pad,
-            whole=chat_pb2.CHAT_INCLUDE_FINAL_RESPONSE in request.include,
+            whole=whole,
         )
 
 
 class Running:
-    """Plays a source of events to its end in a task of its own, and hands them to one reader.
+    """Plays a source of events to its end: in the caller's task, or in one of its own, for a reader.
 
-    The task is needed so that reading goes on while a write is in flight: fragments then join the one that waits.
-    Whatever ends the answer, the source is closed when `ended` returns: adapter, account and all.
+    A reader needs the other task so that reading goes on while a write is in flight: fragments then join the one that
+    waits. Whatever ends the answer, the source is closed when `ended` returns: adapter, account and all.
     """
 
     def __init__(self, chat: str, explain: Callable[[MaestroError], status_pb2.Status], delivery: Delivery) -> None:
@@ -65,37 +69,39 @@ class Running:
         self._reader: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._listening = False
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._over = asyncio.Event()
 
     # What the engine does with it.
 
-    def start(self, source: AsyncGenerator[ChatEvent], *, listening: bool) -> None:
-        """Begin. Without a listener nothing is kept waiting: only the fold grows."""
-        self._listening = listening
+    async def play(self, source: AsyncGenerator[ChatEvent]) -> None:
+        """Play it here and now, to its end. Nobody listens, so nothing is kept waiting: only the fold grows."""
+        self._task = asyncio.current_task()
+        await self._play(source)
+
+    def start(self, source: AsyncGenerator[ChatEvent]) -> None:
+        """Begin, for the reader of `events`."""
+        self._listening = True
         self._task = asyncio.create_task(self._play(source), name=self.chat)
+        self._task.add_done_callback(lambda _: self._over.set())  # also where it was cancelled before it began
 
     def stop(self, error: MaestroError) -> None:
         """End it with this error, wherever it is; the first one counts."""
-        if self._task is not None and not self._task.done() and self.error is None:
+        if self._task is not None and not self.over and self.error is None:
             self.error = error
             self._task.cancel()
 
     @property
     def over(self) -> bool:
         """Has its source been closed?"""
-        return self._task is None or self._task.done()
-
-    async def wait(self) -> None:
-        """Wait for the end."""
-        if self._task is not None:
-            await asyncio.wait({self._task})
+        return self._task is None or self._over.is_set()
 
     async def ended(self) -> None:
         """Wait until a stopped source is closed, even when cancelled meanwhile: settling comes first."""
         cancelled: asyncio.CancelledError | None = None
-        while self._task is not None and not self._task.done():
+        while not self.over:
             try:
-                await asyncio.wait({self._task})
+                await self._over.wait()
             except asyncio.CancelledError as again:
                 cancelled = again
         if cancelled is not None:
@@ -103,8 +109,9 @@ class Running:
 
     async def leave(self) -> None:
         """The reader has gone: nobody pays for text that nobody reads."""
-        self.stop(MaestroError(Reason.CALLER_CANCELLED, "the caller has hung up"))
-        await self.ended()
+        if not self.over:
+            self.stop(_hung_up())
+            await self.ended()
 
     # The side of the provider.
 
@@ -116,9 +123,11 @@ class Running:
                     if len(self._waiting) >= ROOM:
                         await self._until_read()
         except asyncio.CancelledError:
-            if self.error is None:
-                raise
+            stopped = self.error is not None
+            self.error = self.error or _hung_up()
             self._interrupt(self.error)
+            if not (stopped and self._task is not None and self._task.uncancel() == 0):
+                raise  # somebody else wants this task to end
         except MaestroError as error:
             self.error = self.error or error
             self._interrupt(self.error)
@@ -127,6 +136,7 @@ class Running:
             self.error.__cause__ = fault
             self._interrupt(self.error)
         finally:
+            self._over.set()
             _wake(self._reader)
 
     def _take(self, event: ChatEvent) -> None:
@@ -232,6 +242,10 @@ class _Heartbeat:
             self._pulse()
             since = None
         self._timer = self._call_at((self.now() if since is None else since) + self._after, self._look)
+
+
+def _hung_up() -> MaestroError:
+    return MaestroError(Reason.CALLER_CANCELLED, "the caller has hung up")
 
 
 def _wake(sleeper: asyncio.Future[None] | None) -> None:

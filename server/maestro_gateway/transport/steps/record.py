@@ -44,8 +44,15 @@ class Record:
         elapsed = self._clock.monotonic() - call.started
         self._telemetry.call_ended(call.method, outcome, elapsed)
         if LOG.isEnabledFor(logging.INFO):
-            LOG.info(
+            # Made by hand: looking up on the stack where this stands would cost more than the line is worth.
+            line = LOG.makeRecord(
+                LOG.name,
+                logging.INFO,
+                __file__,
+                0,
                 outcome,
+                (),
+                None,
                 extra={
                     "request_id": call.request_id,
                     "method": call.method,
@@ -60,6 +67,7 @@ class Record:
                     "first_content_ms": _millis(call.first_content, call.started),
                 },
             )
+            LOG.handle(line)
 
 
 def _millis(at: float | None, since: float) -> float | None:
