@@ -153,6 +153,7 @@ class BlockingCapabilities(Blocking[Capabilities]):
     list_models = walks(Capabilities.list_models)
     get_model = waits(Capabilities.get_model)
     list_providers = walks(Capabilities.list_providers)
+    match = waits(Capabilities.match)
 
 
 class BlockingClient:

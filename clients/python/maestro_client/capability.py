@@ -1,11 +1,11 @@
 """client.capabilities: maestro.v1.CapabilityService."""
 # ruff: noqa: ASYNC109 - these timeouts are deadlines: they travel with the call.
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar
 
-from maestro.v1 import capability_pb2
+from maestro.v1 import capability_pb2, common_pb2
 from maestro.v1 import capability_pb2_grpc as rpc
 from maestro_client.call import Calls, Metadata
 
@@ -20,6 +20,7 @@ class Capabilities:
         "ListModels": "list_models",
         "GetModel": "get_model",
         "ListProviders": "list_providers",
+        "MatchCapabilities": "match",
     }
 
     def __init__(self, calls: Calls) -> None:
@@ -71,3 +72,16 @@ class Capabilities:
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
+
+    async def match(
+        self,
+        *requires: common_pb2.CapabilityRequirement,
+        models: Sequence[str] = (),
+        timeout: float | None = None,
+        metadata: Metadata | None = None,
+    ) -> list[capability_pb2.MatchCapabilitiesResponse.Match]:
+        """How the models, or those named, do against requirements, best first."""
+        request = capability_pb2.MatchCapabilitiesRequest(requires=requires, models=models)
+        name = f"{SERVICE}/MatchCapabilities"
+        answer = await self._calls.unary(name, self._stub.MatchCapabilities, request, timeout, metadata)
+        return list(answer.matches)

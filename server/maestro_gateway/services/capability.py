@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from maestro.v1 import capability_pb2
+from maestro.v1 import capability_pb2, common_pb2
 from maestro_gateway.base.call import Call
 from maestro_gateway.base.clock import Clock, timestamp
 from maestro_gateway.base.live import Live
@@ -12,6 +12,7 @@ from maestro_gateway.routing.catalog import Catalog, Target
 from maestro_gateway.routing.fleet import Fleet
 from maestro_gateway.services.pages import Pages
 from maestro_gateway.services.rules import LIMIT_BYTES
+from maestro_spi.capability import EMULATED, unmet
 from maestro_spi.errors import MaestroError, Reason, Violation
 from maestro_spi.provider import Checkup
 
@@ -77,6 +78,16 @@ class CapabilityService:
         providers = await asyncio.gather(*map(self._provider, page))
         return capability_pb2.ListProvidersResponse(providers=providers, next_page_token=token)
 
+    async def MatchCapabilities(
+        self, request: capability_pb2.MatchCapabilitiesRequest, context: Call
+    ) -> capability_pb2.MatchCapabilitiesResponse:
+        catalog = self._catalog.value
+        named = {target.name: target for target in map(catalog.find, request.models)}
+        matches = [match(target, request.requires) for target in (named.values() or catalog.targets)]
+        # Best first: those that fit, those that lack least, those that need no polyfill; else the catalog's order.
+        matches.sort(key=lambda each: (not each.satisfied, len(each.unmet), len(each.emulated)))
+        return capability_pb2.MatchCapabilitiesResponse(matches=matches)
+
     async def _provider(self, name: str) -> capability_pb2.Provider:
         plug = self._fleet.plugs[name]
         try:
@@ -94,6 +105,22 @@ class CapabilityService:
             health_note=checkup.note,
             check_time=timestamp(self._clock.wall()),
         )
+
+
+def match(
+    target: Target, requirements: Sequence[common_pb2.CapabilityRequirement]
+) -> capability_pb2.MatchCapabilitiesResponse.Match:
+    """How a target does against requirements."""
+    missing = unmet(target.facts, requirements)
+    asked = {each.capability for each in requirements if each not in missing}
+    return capability_pb2.MatchCapabilitiesResponse.Match(
+        model=f"models/{target.name}",
+        satisfied=not missing,
+        emulated=sorted(
+            name for name, it in target.facts.capabilities.items() if name in asked and it.level == EMULATED
+        ),
+        unmet=missing,
+    )
 
 
 def model(target: Target) -> capability_pb2.Model:
@@ -118,4 +145,5 @@ def model(target: Target) -> capability_pb2.Model:
         context_tokens=facts.context_tokens,
         max_output_tokens=facts.max_output_tokens,
         state=capability_pb2.Model.STATE_ACTIVE,
+        embedding_dimensions=facts.embedding_dimensions,
     )
