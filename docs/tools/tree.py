@@ -1,9 +1,10 @@
-"""The tree of files, each with the first line of its docstring."""
+"""The tree of files that git knows, each with the first line of its docstring."""
 
 import ast
 import re
+import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -22,25 +23,33 @@ SERVICE = re.compile(r"// (?P<says>[^\n]+)\nservice (?P<name>\w+)")
 def listing(_: str) -> str:
     """All of it, the floors of the gateway from the door down."""
     lines = ["proto/maestro/v1/", *(_line(1, file.name, _services(file)) for file in sorted(PROTO.glob("*.proto")))]
+    floors = _floors()
     for package in PACKAGES:
-        lines += ["", f"{package}/", *_folder(ROOT / package, 1, _floors())]
+        folder = ROOT / package
+        lines += ["", f"{package}/", *_folder(folder, _known(folder), floors)]
     return "```text\n" + "\n".join(lines) + "\n```"
 
 
-def _folder(folder: Path, depth: int, order: list[str]) -> Iterator[str]:
+def _known(folder: Path) -> list[Path]:
+    """Not whatever lies about: what is written down here must be the same in every checkout."""
+    names = subprocess.run(["git", "ls-files", "*.py"], cwd=folder, check=True, capture_output=True, text=True).stdout
+    return [folder / name for name in names.splitlines() if (folder / name).exists()]
+
+
+def _folder(folder: Path, known: Sequence[Path], order: Sequence[str], depth: int = 1) -> Iterator[str]:
     """Files first, by name; then folders: those that are a floor in their order, others by name."""
-    entries = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() or entry.suffix == ".py"]
-    files = [entry for entry in entries if entry.is_file()]
-    folders = [entry for entry in entries if entry.is_dir() and any(entry.rglob("*.py"))]
+    within = [file for file in known if folder in file.parents]
+    files = {file for file in within if file.parent == folder}
+    folders = {folder / file.relative_to(folder).parts[0] for file in within} - files
     for file in sorted(files, key=lambda file: _place(file.stem, order)):
         if says := _says(file):
             yield _line(depth, file.name, says)
     for inner in sorted(folders, key=lambda inner: _place(inner.name, order)):
         yield _line(depth, f"{inner.name}/", "")
-        yield from _folder(inner, depth + 1, [])
+        yield from _folder(inner, within, (), depth + 1)
 
 
-def _place(name: str, order: list[str]) -> tuple[int, str]:
+def _place(name: str, order: Sequence[str]) -> tuple[int, str]:
     return (order.index(name) if name in order else len(order), name)
 
 
