@@ -30,12 +30,11 @@ class Pages:
         return f"{start:x}.{self._seal(start, request)}"
 
     def _start(self, token: str, request: Message) -> int:
-        number, _, seal = token.partition(".")
         try:
-            start = int(number, 16)
+            start = int(token.partition(".")[0], 16)
         except ValueError:
             start = -1
-        if start < 0 or not hmac.compare_digest(seal.encode(), self._seal(start, request).encode()):
+        if start < 0 or not hmac.compare_digest(token.encode(), self._token(start, request).encode()):
             raise MaestroError(
                 Reason.INVALID_FIELD,
                 "page_token: not a token of this list with these arguments; begin again without one",
@@ -50,5 +49,5 @@ class Pages:
         bound.CopyFrom(request)
         for field in ("page_token", "page_size"):
             bound.ClearField(field)
-        text = f"{request.DESCRIPTOR.full_name}:{start}:".encode() + bound.SerializeToString(deterministic=True)
+        text = f"{request.DESCRIPTOR.full_name}:{start:x}:".encode() + bound.SerializeToString(deterministic=True)
         return hmac.new(self._secret, text, hashlib.sha256).hexdigest()[:24]
