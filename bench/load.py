@@ -45,7 +45,8 @@ def gateway_yaml() -> str:
     sentence = "Paris has about two million inhabitants, and its urban area about eleven."
     arguments = "x" * (FRAGMENT * FRAGMENTS)
     calls = [{"name": f"tool_{number}", "arguments": arguments} for number in range(CALLS_AT_ONCE)]
-    models = {WHOLE: [{"text": sentence}], STREAMED: [{"tool_calls": calls}]}
+    usage = {"usage": {"input_tokens": 40, "output_tokens": 15}}  # as providers tell it
+    models = {WHOLE: [{"text": sentence}, usage], STREAMED: [{"tool_calls": calls}, usage]}
     return json.dumps({"providers": {"scripted": {"adapter": "scripted", "options": {"models": models}}}})
 
 
