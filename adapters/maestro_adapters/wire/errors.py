@@ -84,6 +84,8 @@ class Dialect:
             for fragment, reason in (*self.phrases, *PHRASES):
                 if fragment in message:
                     return reason
+            if status == 404:  # of the model, or of a path that is not there
+                return Reason.MODEL_NOT_FOUND if "model" in message else Reason.PROVIDER_REJECTED_REQUEST
         return self.statuses.get(status) or STATUSES.get(status) or _by_class(status)
 
 

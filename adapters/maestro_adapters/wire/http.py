@@ -1,23 +1,29 @@
 """HTTP as adapters use it: one client for a provider, what each read brought, and its failures in our words."""
 
+import asyncio
 import ssl
 import urllib.request
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
 
 import httpx2
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from maestro.v1 import capability_pb2
 from maestro_adapters.wire.bounds import BODY, Unreadable
 from maestro_adapters.wire.errors import Dialect, failure, read_complaint
 from maestro_adapters.wire.transport import BODY_EXTENSION, Body, Transport
 from maestro_spi.answer import Answer
 from maestro_spi.errors import MaestroError, Reason
+from maestro_spi.provider import Checkup
 from maestro_spi.settings import AdapterSettings
 
 # Headers of an answer worth keeping: limits of rates, regions, times.
 KEPT_HEADERS = ("ratelimit", "processing-ms", "region", "retry-after", "envoy-upstream-service-time", "inference-time")
+
+USAGE_GRACE = 1.0  # seconds that late usage and a closing frame are waited for, once the provider has said why it ended
+CLOSING_GRACE = 0.05  # seconds for the end of the body behind a closing frame; the connection can then serve again
 
 
 class HttpOptions(BaseModel):
@@ -72,16 +78,30 @@ def timeout(options: HttpOptions) -> httpx2.Timeout:
     )
 
 
-async def reads(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    """What each read of the body brought, whole: no HTTP chunk is handed over alone. Iterate it in `aclosing`."""
+async def reads(
+    response: httpx2.Response, *, patience: Callable[[], float | None] | None = None
+) -> AsyncGenerator[bytes]:
+    """What each read of the body brought, whole: no HTTP chunk is handed over alone. Iterate it in `aclosing`.
+
+    `patience` is asked before each read. None waits as ever; seconds mean that all that matters has come, and what does
+    not come within them, or cannot, is not missed.
+    """
     body = response.extensions.get(BODY_EXTENSION)
-    if isinstance(body, Body) and "content-encoding" not in response.headers:
-        while data := await body.read():
-            yield data
-        return
-    async with aclosing(response.aiter_bytes()) as chunks:
-        async for chunk in chunks:
-            yield chunk
+    if not isinstance(body, Body) or "content-encoding" in response.headers:
+        pieces = response.aiter_bytes()
+        body = None
+    while True:
+        seconds = patience() if patience is not None else None
+        try:
+            async with asyncio.timeout(seconds) if seconds is not None else nullcontext():
+                data = await body.read() if body is not None else await anext(pieces, b"")
+        except (TimeoutError, httpx2.TransportError):
+            if seconds is None:
+                raise
+            return
+        if not data:
+            return
+        yield data
 
 
 async def whole(response: httpx2.Response, limit: int = BODY) -> bytes:
@@ -233,3 +253,17 @@ class Failures:
             provider=self.provider,
             model=model,
         )
+
+
+async def checkup(failures: Failures, ask: Callable[[], Awaitable[object]]) -> Checkup:
+    """Ask the provider something that costs nothing, and say what that tells of its health."""
+    try:
+        with failures.in_our_words(Answer(failures.provider), ""):
+            await ask()
+    except MaestroError as error:
+        if error.reason is Reason.PROVIDER_AUTH_FAILED:
+            return Checkup(capability_pb2.PROVIDER_HEALTH_KEY_REFUSED, error.message)
+        if 400 <= error.word.http_status < 500:  # not every vendor has what was asked for, but it answers
+            return Checkup(capability_pb2.PROVIDER_HEALTH_SERVING, error.message)
+        return Checkup(capability_pb2.PROVIDER_HEALTH_UNREACHABLE, error.message)
+    return Checkup(capability_pb2.PROVIDER_HEALTH_SERVING)
