@@ -53,7 +53,7 @@ class Notes:
         """Wait until a write has not come to its end for many turns of the loop: the reader's window is full."""
         async with asyncio.timeout(5):
             turns, seen = 0, -1
-            while turns < 100:
+            while turns < 40:
                 await asyncio.sleep(0)
                 turns = turns + 1 if self.writes == self.written + 1 == seen else 0
                 seen = self.writes

@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from google.rpc import code_pb2
+
 from maestro.v1 import chat_pb2, common_pb2
 from maestro_gateway.base.call import Call
 from maestro_gateway.base.clock import Clock, duration, seconds, timestamp
@@ -11,8 +13,10 @@ from maestro_gateway.base.telemetry import Telemetry
 from maestro_gateway.routing.catalog import Target
 from maestro_gateway.routing.fleet import Fleet
 from maestro_gateway.routing.patience import CONTENT, Patience
-from maestro_spi.errors import MaestroError, Reason
+from maestro_spi.errors import MaestroError
 from maestro_spi.reasons import TABLE
+
+CUT = "CANCELLED"  # the outcome of a try that was stopped from outside
 
 
 @dataclass(slots=True)
@@ -75,7 +79,7 @@ class Attempts:
         call.provider, call.model = target.provider, target.facts.name
         request.model = target.facts.name
         span = self._telemetry.try_started(target.provider, target.facts.name, call.request_id)
-        outcome = Reason.CALLER_CANCELLED.name
+        outcome = CUT
         try:
             async with aclosing(self._read(call, request, target, trail, hold=hold)) as events:
                 async for event in events:
@@ -88,6 +92,10 @@ class Attempts:
             outcome = error.reason.name
             error.provider, error.model = error.provider or target.provider, error.model or target.facts.name
             error.metadata.setdefault("provider", target.provider)
+            if (
+                trail.first_content is not None
+            ):  # sent again as it is, it would be bought twice and may say another thing
+                error.retryable, error.phase = False, "stream"
             attempt.code = TABLE[error.reason].code
             attempt.reason = f"ERROR_REASON_{error.reason.name}"
             attempt.provider_request_id = error.word.request_id
@@ -96,6 +104,8 @@ class Attempts:
             took = self._clock.monotonic() - began
             if not attempt.HasField("elapsed"):
                 attempt.elapsed.CopyFrom(duration(took))
+            if outcome == CUT:
+                attempt.code = code_pb2.CANCELLED  # why, whoever cut it knows
             self._telemetry.try_ended(span, target.provider, target.facts.name, outcome, took)
 
     async def _read(

@@ -13,6 +13,7 @@ from google.rpc import status_pb2
 from maestro.v1 import chat_pb2, common_pb2
 from maestro_gateway.base.clock import seconds
 from maestro_spi.errors import MaestroError, Reason
+from maestro_spi.reasons import TABLE
 from maestro_stream.fold import Fold
 from maestro_stream.merge import merge
 
@@ -156,6 +157,10 @@ class Running:
         """The last event of a failed stream. Before `started` there is none: the status alone says it."""
         error.usage = error.usage or self.usage
         error.attempts = error.attempts or self.attempts
+        if error.attempts and error.attempts[-1].code and not error.attempts[-1].reason:
+            # Stopped from outside: the try did not know why.
+            error.attempts[-1].code = TABLE[error.reason].code
+            error.attempts[-1].reason = f"ERROR_REASON_{error.reason.name}"
         if self._sequence:
             error.chat = error.chat or self.chat
             error.metadata.setdefault("lastSequence", str(self._sequence))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
@@ -10,6 +10,7 @@ import grpc
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 OURS = "/maestro."
+GONE = 5.0  # seconds in which gRPC surely tells that a caller has gone
 STALL = 15.0  # seconds that a caller may leave a message unread
 
 # The generators behind the one that Deliver reads: a tracing interceptor in between iterates, but does not close them.
@@ -45,17 +46,32 @@ class Deliver(grpc.aio.ServerInterceptor):
         async def deliver(request: Any, context: Any) -> None:
             opened: list[AsyncGenerator[Any]] = []
             OPENED.set(opened)
+            gone = False
             async with _Watch(self._stall) as watch, aclosing(answer(request, context)) as messages:
                 try:
                     async for message in messages:
                         watch.writing_since = watch.now()
                         await context.write(message)
                         watch.writing_since = None
+                except grpc.aio.InternalError:
+                    gone = True
                 finally:
                     for generator in reversed(opened):
                         await generator.aclose()
+            if gone:
+                await hung_up()
 
         return deliver
+
+
+async def hung_up() -> None:
+    """To be awaited where gRPC could not send: the caller has gone, and the cancellation that says so is on its way.
+
+    Whoever went on would end the call as a fault, which it is not, and gRPC would log one.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GONE):
+            await asyncio.Event().wait()
 
 
 class _Watch:

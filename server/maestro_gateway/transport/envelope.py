@@ -14,7 +14,7 @@ from maestro_gateway.base.clock import Clock
 from maestro_gateway.base.ids import Ids
 from maestro_gateway.services.rules import Rules
 from maestro_gateway.services.status import pushback, status
-from maestro_gateway.transport.deliver import OPENED
+from maestro_gateway.transport.deliver import OPENED, hung_up
 from maestro_spi.errors import MaestroError, Reason
 
 LOG = logging.getLogger("maestro.envelope")
@@ -74,7 +74,7 @@ class Envelope:
                     for step in self._steps:
                         await steps.enter_async_context(step(call))
                     reply = await handler(self._rules.read(method, data), call)
-                    await context.send_initial_metadata(_headers(call))
+                    await _send_headers(context, call)
                 return reply
             except MaestroError as error:
                 await _abort(context, call, error)
@@ -106,7 +106,7 @@ class Envelope:
                     except StopAsyncIteration:
                         return
                     # Headers go out with the first message: until then a client's own retry is still safe.
-                    await context.send_initial_metadata(_headers(call))
+                    await _send_headers(context, call)
                     yield first
                     async for message in answer:
                         yield message
@@ -190,8 +190,12 @@ def _request_id(metadata: Mapping[str, str]) -> str:
     return given if given.isascii() and given.isprintable() and len(given) <= REQUEST_ID_BYTES else ""
 
 
-def _headers(call: Call) -> tuple[tuple[str, str], ...]:
-    return (("x-request-id", call.request_id), *call.answer_metadata.items())
+async def _send_headers(context: Any, call: Call) -> None:
+    try:
+        await context.send_initial_metadata((("x-request-id", call.request_id), *call.answer_metadata.items()))
+    except grpc.aio.InternalError:
+        await hung_up()
+        raise MaestroError(Reason.CALLER_CANCELLED, "the caller has hung up") from None
 
 
 def _fault(call: Call, fault: Exception) -> MaestroError:
@@ -218,5 +222,8 @@ async def _abort(context: Any, call: Call, error: MaestroError) -> NoReturn:
     ]
     if (delay := pushback(error)) is not None:
         trailers.append(("grpc-retry-pushback-ms", str(delay)))
-    await context.abort(CODES[told.code], told.message, tuple(trailers))
+    try:
+        await context.abort(CODES[told.code], told.message, tuple(trailers))
+    except grpc.aio.InternalError:
+        await hung_up()
     raise AssertionError("abort raises")

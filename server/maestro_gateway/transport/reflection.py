@@ -35,13 +35,29 @@ def handlers(services: Iterable[str], admit: Admit) -> list[grpc.GenericRpcHandl
     ]
 
 
-def _with_v1() -> descriptor_pool.DescriptorPool:
+def _with_v1() -> "_Pool":
     """The process-wide pool, and in it the v1 service, which no Python package brings."""
     pool = descriptor_pool.Default()
     file = descriptor_pb2.FileDescriptorProto()
     reflection_pb2.DESCRIPTOR.CopyToProto(file)
     pool.Add(_renamed(file))  # the same again where it is there already
-    return pool
+    return _Pool(pool)
+
+
+class _Pool:
+    """The pool, and in it methods too: grpcurl describes those by the file that holds their service."""
+
+    def __init__(self, pool: descriptor_pool.DescriptorPool) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> Any:  # noqa: N802 - the pool's own name for it
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            return self._pool.FindServiceByName(symbol.rpartition(".")[0]).file
 
 
 def _renamed(file: descriptor_pb2.FileDescriptorProto) -> descriptor_pb2.FileDescriptorProto:
