@@ -71,6 +71,7 @@ BREAKS: Mapping[str, Break] = {
     "int32.lte": _said(lambda limit: limit + 1),
     "float.gte": _said(lambda limit: limit - 0.5),
     "float.lte": _said(lambda limit: limit + 0.5),
+    "repeated.min_items": _unset,
     "repeated.max_items": _too_many,
     "repeated.max_items of texts": _too_many_texts,
     "map.max_pairs": _too_many_pairs,
@@ -91,7 +92,8 @@ def broken_requests(method: str) -> Iterator[Broken]:
         for rule, limit in _rules(descriptors, field):
             request = descriptors.message(asked.full_name)()
             message, path = _reach(request, steps)
-            name = f"{rule} of texts" if rule == "repeated.max_items" and field.message_type is None else rule
+            of_texts = rule == "repeated.max_items" and field.message_type is None
+            name = f"{rule} of texts" if of_texts else rule
             if name not in BREAKS:
                 raise UnknownRuleError(f"{field.full_name}: {name}")
             path += field.name + BREAKS[name](message, field.name, limit)

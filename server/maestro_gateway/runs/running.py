@@ -66,6 +66,7 @@ class Running:
         self._explain = explain
         self._delivery = delivery
         self._sequence = 0
+        self._last = ChatEvent()
         self._waiting: deque[ChatEvent] = deque()
         self._reader: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -143,6 +144,7 @@ class Running:
     def _take(self, event: ChatEvent) -> None:
         self._sequence += 1 + event.merged
         event.sequence = self._sequence
+        self._last = event
         self.fold.add(event)
         if self._delivery.whole and event.HasField("completed"):
             event.completed.response.CopyFrom(self.fold.response())
@@ -152,9 +154,14 @@ class Running:
                 waiting.append(event)
                 if self._reader is not None:
                     _wake(self._reader)
+            elif 0 < self._delivery.window_bytes <= waiting[-1].ByteSize():
+                _wake(self._reader)
 
     def _interrupt(self, error: MaestroError) -> None:
         """The last event of a failed stream. Before `started` there is none: the status alone says it."""
+        if self._last.HasField("completed") and error.reason is not Reason.INTERNAL:
+            self.error = None  # the answer was whole when this came, and has been told so
+            return
         error.usage = error.usage or self.usage
         error.attempts = error.attempts or self.attempts
         if error.attempts and error.attempts[-1].code and not error.attempts[-1].reason:
@@ -210,15 +217,18 @@ class Running:
     async def _gather(self) -> None:
         """Let fragments join for the window asked for, unless there is enough, or something else behind."""
         first = self._waiting[0]
+        if len(self._waiting) > 1 or self.over or not _joinable(first):
+            return
+        if 0 < self._delivery.window_bytes <= first.ByteSize():
+            return
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._delivery.window
-        while len(self._waiting) == 1 and _joinable(first) and not self.over:
-            if 0 < self._delivery.window_bytes <= first.ByteSize():
-                return
-            left = until - loop.time()
-            if left <= 0:
-                return
-            await asyncio.sleep(min(left, self._delivery.window / 4))
+        self._reader = enough = loop.create_future()
+        timer = loop.call_later(self._delivery.window, _wake, enough)
+        try:
+            await enough
+        finally:
+            timer.cancel()
+            self._reader = None
 
     def _pulse(self) -> None:
         """A sign of life, between `started` and the end."""
@@ -266,5 +276,5 @@ def _joinable(event: ChatEvent) -> bool:
 def _padded(event: ChatEvent) -> ChatEvent:
     """Lengths of encrypted packets then tell nothing of the text."""
     if _joinable(event):
-        event.padding = secrets.token_bytes(-(event.ByteSize() + 2) % PAD)
+        event.padding = secrets.token_bytes(-(event.ByteSize() + 2) % PAD or PAD)  # never none: that would show
     return event
