@@ -1,0 +1,91 @@
+"""Which models there are and who may answer: by name, alias and ability, in the caller's order."""
+
+import pytest
+
+from maestro.v1 import chat_pb2, common_pb2
+from maestro_gateway.routing.catalog import Catalog
+from maestro_gateway.routing.select import select
+from maestro_gateway.routing.settings import ModelSettings
+from maestro_spi.capability import ModelFacts, Support
+from maestro_spi.errors import MaestroError, Reason
+from tests.doubles.asking import ask
+
+TOOLS, LONG = common_pb2.CAPABILITY_TOOLS, common_pb2.CAPABILITY_LONG_CONTEXT
+EMULATED = Support(common_pb2.SUPPORT_LEVEL_EMULATED)
+KNOWN = {
+    "acme": [
+        ModelFacts("large", aliases=("big",), capabilities={TOOLS: Support(), LONG: Support()}, context_tokens=99_000),
+        ModelFacts("small", capabilities={TOOLS: EMULATED}),
+    ],
+    "other": [ModelFacts("plain")],
+}
+CATALOG = Catalog(KNOWN, {"acme/small": ModelSettings(aliases=("tiny",), title="Small")}, "acme/small")
+
+
+def need(**fields: object) -> common_pb2.CapabilityRequirement:
+    return common_pb2.CapabilityRequirement(**fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("acme/large", "acme/large"),
+        ("big", "acme/large"),
+        ("tiny", "acme/small"),
+        ("models/acme/large", "acme/large"),
+        ("", "acme/small"),
+        ("auto", "acme/small"),
+    ],
+)
+def test_a_model_is_found_by_every_name_it_has(name: str, found: str) -> None:
+    assert CATALOG.find(name).name == found
+
+
+@pytest.mark.parametrize("name", ["large", "acme", "acme/", "Acme/large", "acme/large ", "models/", "x" * 300])
+def test_no_other_name_finds_anything(name: str) -> None:
+    with pytest.raises(MaestroError) as missing:
+        CATALOG.find(name)
+    assert missing.value.reason is Reason.MODEL_NOT_FOUND
+    assert missing.value.resource is not None
+
+
+def test_the_caller_decides_the_order_and_nobody_answers_twice() -> None:
+    routing = chat_pb2.RoutingOptions(fallback_models=["big", "acme/small", "acme/large", "other/plain"])
+    chosen = select(CATALOG, ask(model="tiny", routing=routing))
+    assert [target.name for target in chosen.targets] == ["acme/small", "acme/large", "other/plain"]
+
+
+@pytest.mark.parametrize(
+    ("requirement", "able"),
+    [
+        (need(capability=TOOLS), ["acme/large", "acme/small"]),
+        (need(capability=TOOLS, min_level=common_pb2.SUPPORT_LEVEL_NATIVE), ["acme/large"]),
+        (need(capability=LONG, min_value=50_000), ["acme/large"]),
+        (need(capability=LONG, min_value=100_000), []),
+        (need(extension="acme.ocr"), []),
+    ],
+)
+def test_who_cannot_do_what_is_needed_is_left_out_and_named(
+    requirement: common_pb2.CapabilityRequirement, able: list[str]
+) -> None:
+    names = ["acme/large", "acme/small", "other/plain"]
+    routing = chat_pb2.RoutingOptions(fallback_models=names[1:])
+    request = ask(model=names[0], routing=routing, requires=[requirement])
+    if able:
+        chosen = select(CATALOG, request)
+        assert [target.name for target in chosen.targets] == able
+        assert [left.model for left in chosen.rejected] == [name for name in names if name not in able]
+    else:
+        with pytest.raises(MaestroError) as unmet:
+            select(CATALOG, request)
+        assert unmet.value.reason is Reason.CAPABILITY_UNMET
+        assert unmet.value.preconditions
+
+
+def test_what_is_emulated_is_said() -> None:
+    assert list(select(CATALOG, ask(model="acme/small")).decision().emulated) == [TOOLS]
+
+
+def test_an_unknown_fallback_is_a_mistake_and_not_skipped() -> None:
+    with pytest.raises(MaestroError, match="MODEL_NOT_FOUND"):
+        select(CATALOG, ask(routing=chat_pb2.RoutingOptions(fallback_models=["none"])))
