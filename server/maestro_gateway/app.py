@@ -17,6 +17,7 @@ from maestro_gateway.config.quantities import is_local
 from maestro_gateway.config.schema import ListenSettings, Settings
 from maestro_gateway.config.telemetry import Observed, observe
 from maestro_gateway.engine.chat import ChatEngine
+from maestro_gateway.engine.embed import EmbedEngine
 from maestro_gateway.routing.attempt import Attempts, Limits
 from maestro_gateway.routing.catalog import Catalog, unknown
 from maestro_gateway.routing.fleet import Fleet
@@ -25,6 +26,7 @@ from maestro_gateway.services import rights, status
 from maestro_gateway.services.capability import About, CapabilityService
 from maestro_gateway.services.chat import ChatService
 from maestro_gateway.services.descriptors import Descriptors
+from maestro_gateway.services.embedding import EmbeddingService
 from maestro_gateway.services.pages import Pages
 from maestro_gateway.services.rules import Rules, judge
 from maestro_gateway.spend.accounts import Accounts, Settlement
@@ -39,7 +41,16 @@ from maestro_gateway.transport.steps.authorize import Authorize
 from maestro_gateway.transport.steps.record import Record
 from maestro_spi.provider import ChatProvider
 
-FEATURES = ("chat.complete", "chat.stream", "chat.plan", "chat.count_tokens", "chat.store", "chat.cancel", "models")
+FEATURES = (
+    "chat.complete",
+    "chat.stream",
+    "chat.plan",
+    "chat.count_tokens",
+    "chat.store",
+    "chat.cancel",
+    "embed",
+    "models",
+)
 LOG = logging.getLogger("maestro.app")
 UNSETTLED = 3  # exit code: the gateway had to leave before everything was settled
 
@@ -72,19 +83,18 @@ class Gateway:
         self.plugs: dict[str, ChatProvider] = {
             name: registry.load(provider.adapter_settings(name)) for name, provider in settings.providers.items()
         }
-        self.catalog = Live(
-            Catalog({name: plug.models() for name, plug in self.plugs.items()}, settings.models, settings.default_model)
-        )
         self.fleet = fleet = Fleet(
             self.plugs, {name: provider.adapter for name, provider in settings.providers.items()}
         )
+        self.catalog = Live(Catalog(fleet.models(), settings.models, settings.default_model))
         self._stack.push_async_callback(fleet.aclose)
         limits = Limits(settings.timeouts.first_token, settings.timeouts.idle)
         self.chats = Chats(clock, ids, keep_bytes=settings.chats.keep_bytes, keep_for=settings.chats.keep_for)
+        accounts = Accounts(settle or self._settle)
         engine = ChatEngine(
             self.catalog,
             Attempts(fleet, clock, telemetry, limits),
-            Accounts(settle or self._settle),
+            accounts,
             self.chats,
             clock,
             status.status,
@@ -92,6 +102,7 @@ class Gateway:
         about = About(version("maestro-gateway"), ["maestro.v1"], FEATURES, grpc_server.MAX_STREAMS)
         services = [
             ChatService(engine, self.chats),
+            EmbeddingService(EmbedEngine(self.catalog, fleet, accounts, clock, telemetry, status.status)),
             CapabilityService(about, self.catalog, fleet, Pages(new_pepper()), clock),
         ]
         descriptors = Descriptors()
@@ -156,7 +167,9 @@ class Gateway:
 
     def _default_deadline(self, method: str) -> float | None:
         timeouts = self.settings.timeouts
-        return timeouts.chat if method.endswith(("/CompleteChat", "/StreamChat")) else timeouts.read
+        if method.endswith(("/CompleteChat", "/StreamChat")):
+            return timeouts.chat
+        return timeouts.embed if method.endswith("/Embed") else timeouts.read
 
     def _settle(self, settlement: Settlement) -> None:
         """The books are the log and the metrics, until there is a ledger."""

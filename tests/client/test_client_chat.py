@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from maestro.v1 import capability_pb2, chat_pb2, common_pb2, content_pb2
+from maestro.v1 import capability_pb2, chat_pb2, common_pb2, content_pb2, embedding_pb2
 from maestro_client import (
     BlockingClient,
     Cancelled,
@@ -23,12 +23,14 @@ from maestro_client import (
     tool_result,
     user,
 )
-from maestro_client.blocking import BlockingCapabilities, BlockingChat
+from maestro_client.blocking import BlockingCapabilities, BlockingChat, BlockingEmbeddings
 from maestro_client.capability import Capabilities
 from maestro_client.chat import Chat
+from maestro_client.embedding import Embeddings
 
 SERVICES = [
     (chat_pb2, "ChatService", Chat, BlockingChat),
+    (embedding_pb2, "EmbeddingService", Embeddings, BlockingEmbeddings),
     (capability_pb2, "CapabilityService", Capabilities, BlockingCapabilities),
 ]
 

@@ -83,7 +83,8 @@ async def read(exchange: Exchange, *, whole: bool = True) -> list[chat_pb2.ChatE
 
 
 def test_every_adapter_has_exchanges():
-    assert set(EXCHANGES) == set(ADAPTERS), "write exchanges of the new adapter, and a line in EXCHANGES"
+    chatting = {name for name in ADAPTERS if hasattr(load(AdapterSettings(name="p", adapter=name)), "chat")}
+    assert set(EXCHANGES) == chatting, "write exchanges of the new adapter, and a line in EXCHANGES"
 
 
 @every

@@ -4,6 +4,7 @@ from maestro_client.address import ConnectionSettingsError
 from maestro_client.blocking import BlockingChatStream, BlockingClient
 from maestro_client.client import Client
 from maestro_client.details import Precondition, Violation
+from maestro_client.embedding import vector_of, vectors_of
 from maestro_client.errors import (
     Cancelled,
     Conflict,
@@ -53,4 +54,6 @@ __all__ = [
     "tool_calls_of",
     "tool_result",
     "user",
+    "vector_of",
+    "vectors_of",
 ]

@@ -14,6 +14,7 @@ from maestro_client.call import Metadata
 from maestro_client.capability import Capabilities
 from maestro_client.chat import Chat
 from maestro_client.client import Client
+from maestro_client.embedding import Embeddings
 from maestro_client.message import Prompt
 from maestro_client.stream import ChatStream
 
@@ -144,6 +145,14 @@ class BlockingChat(Blocking[Chat]):
         )
 
 
+class BlockingEmbeddings(Blocking[Embeddings]):
+    """client.embeddings, waited for."""
+
+    RPCS: ClassVar[Mapping[str, str]] = Embeddings.RPCS
+
+    embed = waits(Embeddings.embed)
+
+
 class BlockingCapabilities(Blocking[Capabilities]):
     """client.capabilities, waited for."""
 
@@ -187,6 +196,7 @@ class BlockingClient:
         )
         self._loop = Loop()
         self.chat = BlockingChat(self._client.chat, self._loop)
+        self.embeddings = BlockingEmbeddings(self._client.embeddings, self._loop)
         self.capabilities = BlockingCapabilities(self._client.capabilities, self._loop)
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from maestro_client.call import Calls
 from maestro_client.capability import Capabilities
 from maestro_client.channel import Channel
 from maestro_client.chat import Chat
+from maestro_client.embedding import Embeddings
 from maestro_client.tracing import tracing as choose
 
 
@@ -35,6 +36,7 @@ class Client:
         spans = choose(self._channel.address, wanted=tracing, configured=self._channel.tracing_configured)
         self._calls = calls = Calls(self._channel, spans, timeout)
         self.chat = Chat(calls)
+        self.embeddings = Embeddings(calls)
         self.capabilities = Capabilities(calls)
 
     def __repr__(self) -> str:

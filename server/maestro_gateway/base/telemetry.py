@@ -41,12 +41,12 @@ class Telemetry:
         if self._calls:
             self._calls.record(seconds, {METHOD: method, ERROR_TYPE: outcome})
 
-    def try_started(self, provider: str, model: str, request_id: str) -> trace.Span | None:
+    def try_started(self, provider: str, model: str, request_id: str, operation: str = "chat") -> trace.Span | None:
         """A span around one try at one provider, child of whatever span is current."""
         if self._tracer is None:
             return None
-        attributes = {OPERATION: "chat", PROVIDER: provider, REQUEST_MODEL: model, REQUEST_ID: request_id}
-        return self._tracer.start_span(f"chat {model}", kind=trace.SpanKind.CLIENT, attributes=attributes)
+        attributes = {OPERATION: operation, PROVIDER: provider, REQUEST_MODEL: model, REQUEST_ID: request_id}
+        return self._tracer.start_span(f"{operation} {model}", kind=trace.SpanKind.CLIENT, attributes=attributes)
 
     def try_ended(self, span: trace.Span | None, provider: str, model: str, outcome: str, seconds: float) -> None:
         """The try is over: `outcome` is OK or a reason."""

@@ -85,6 +85,7 @@ class TimeoutSettings(BaseModel):
     model_config = FROZEN
 
     chat: Patience = Field(default=600.0, description="a chat without a deadline of its own", examples=["10m"])
+    embed: Patience = Field(default=60.0, description="vectors, for a call without one", examples=["60s"])
     read: Patience = Field(default=10.0, description="any other call without one", examples=["10s"])
     first_token: Patience = Field(default=60.0, description="a provider's first event", examples=["60s"])
     idle: Patience = Field(default=20.0, description="a provider's silence between two events", examples=["20s"])

@@ -1,8 +1,11 @@
 """The adapters alive now."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from maestro.v1 import common_pb2
+from maestro_spi.capability import ModelFacts
 from maestro_spi.chat import ChatAdapter
+from maestro_spi.embedding import EmbeddingAdapter
 from maestro_spi.provider import ChatProvider
 
 
@@ -16,6 +19,24 @@ class Fleet:
     def lend(self, provider: str) -> ChatAdapter:
         """The adapter that speaks to it."""
         return self.plugs[provider]
+
+    def embedder(self, provider: str) -> EmbeddingAdapter | None:
+        """The same for vectors; None where it makes none."""
+        plug = self.plugs[provider]
+        return plug if isinstance(plug, EmbeddingAdapter) else None
+
+    def models(self) -> dict[str, Sequence[ModelFacts]]:
+        """The models of each, less those that only make vectors where the adapter cannot ask for any."""
+        return {
+            name: [
+                facts
+                for facts in plug.models()
+                if facts.output_modalities
+                or common_pb2.CAPABILITY_EMBEDDINGS not in facts.capabilities
+                or self.embedder(name)
+            ]
+            for name, plug in self.plugs.items()
+        }
 
     async def aclose(self) -> None:
         """Close every one."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from maestro.v1 import chat_pb2, common_pb2
-from maestro_gateway.routing.catalog import Catalog, Target
+from maestro.v1 import chat_pb2, common_pb2, embedding_pb2
+from maestro_gateway.routing.catalog import AUTO, Catalog, Target
 from maestro_spi.capability import EMULATED, unmet
 from maestro_spi.errors import MaestroError, Precondition, Reason, Resource
 
@@ -35,6 +35,8 @@ def select(catalog: Catalog, request: chat_pb2.ChatRequest) -> Selection:
     for target in candidates:
         if reason := _barred(target, request.routing):
             rejected.append(chat_pb2.RejectedTarget(model=target.name, reason=reason))
+        elif not target.chats:
+            rejected.append(chat_pb2.RejectedTarget(model=target.name, reason="DOES_NOT_CHAT"))
         elif missing := unmet(target.facts, needs):
             rejected.append(
                 chat_pb2.RejectedTarget(model=target.name, reason="CAPABILITY_UNMET", capability=missing[0].capability)
@@ -104,6 +106,14 @@ def _nobody(
             resource=Resource("maestro.v1.Model", names),
             phase="route",
         )
+    if all(target.reason != "CAPABILITY_UNMET" for target in rejected):
+        return MaestroError(
+            Reason.CAPABILITY_UNMET,
+            f"{names}: makes vectors and does not chat; ask another model, or ask it with Embed",
+            metadata={"model": names},
+            preconditions=[Precondition("CAPABILITY", "CHAT", _nearest(catalog, None))],
+            phase="route",
+        )
     last = next(target for target in reversed(rejected) if target.reason == "CAPABILITY_UNMET")
     missing = unmet(catalog.find(last.model).facts, needs)
     return MaestroError(
@@ -120,6 +130,33 @@ def _name(need: common_pb2.CapabilityRequirement) -> str:
     return need.extension or common_pb2.Capability.Name(need.capability).removeprefix("CAPABILITY_")
 
 
-def _nearest(catalog: Catalog, need: common_pb2.CapabilityRequirement) -> str:
-    able = next((target for target in catalog.targets if not unmet(target.facts, [need])), None)
+def embedder(catalog: Catalog, request: embedding_pb2.EmbedRequest) -> Target:
+    """The model that a request for vectors means, if it makes any and meets what the request requires."""
+    if request.model in AUTO and not any(target.embeds for target in catalog.targets):
+        raise MaestroError(
+            Reason.CAPABILITY_UNMET,
+            "no model here makes vectors; ask an admin for a provider that does",
+            preconditions=[Precondition("CAPABILITY", "EMBEDDINGS", "no model here has it")],
+            phase="route",
+        )
+    target = catalog.find_embedder(request.model)
+    media = {INPUT[item.media.modality] for item in request.inputs if item.media.modality in INPUT}
+    wanted = [common_pb2.CAPABILITY_EMBEDDINGS, *sorted(media)]
+    needs = [*request.requires, *(common_pb2.CapabilityRequirement(capability=each) for each in wanted)]
+    if missing := unmet(target.facts, needs):
+        raise MaestroError(
+            Reason.CAPABILITY_UNMET,
+            f"{target.name} cannot do what the request needs: {', '.join(map(_name, missing))}",
+            metadata={"model": target.name},
+            preconditions=[Precondition("CAPABILITY", _name(need), _nearest(catalog, need)) for need in missing],
+            phase="route",
+            provider=target.provider,
+            model=target.facts.name,
+        )
+    return target
+
+
+def _nearest(catalog: Catalog, need: common_pb2.CapabilityRequirement | None) -> str:
+    needs = [need] if need else []
+    able = next((each for each in catalog.targets if (needs or each.chats) and not unmet(each.facts, needs)), None)
     return f"nearest: {able.name}" if able else "no model here has it"

@@ -60,7 +60,11 @@ class ModelSettings(BaseModel):
     title: str = Field(default="", max_length=256, description="its name for people", examples=["Hello"])
 
 
-EMBEDDED = {"scripted": ProviderSettings(adapter="scripted")}  # what is there when no provider is configured
+# What is there when no provider is configured.
+EMBEDDED = {
+    "scripted": ProviderSettings(adapter="scripted"),
+    "local": ProviderSettings(adapter="local_embedding"),
+}
 
 
 def provider_of(model: str) -> str:

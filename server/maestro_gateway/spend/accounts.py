@@ -36,9 +36,15 @@ class Accounts:
     async def open(self, call: Call, request: chat_pb2.ChatRequest) -> AsyncGenerator[Meter]:
         """The account of one chat. An error that passes through learns what was spent all the same."""
         meter = Meter(input_tokens(request), request.limits.max_total_tokens)
+        async with self.keep(call, meter):
+            yield meter
+
+    @asynccontextmanager
+    async def keep(self, call: Call, meter: Meter) -> AsyncGenerator[None]:
+        """The same for whatever a meter counts."""
         outcome = "INTERNAL"
         try:
-            yield meter
+            yield
             outcome = "OK"
         except MaestroError as error:
             outcome = error.reason.name

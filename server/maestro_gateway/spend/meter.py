@@ -27,11 +27,12 @@ class Meter:
             if self._limit and self.input_estimate + self._bytes // BYTES_PER_TOKEN > self._limit:
                 raise self._over()
         elif kind == "usage":
-            self._report(event.usage)
+            self.report(event.usage)
         elif kind == "completed":
-            self._report(event.completed.usage)
+            self.report(event.completed.usage)
 
-    def _report(self, usage: common_pb2.Usage) -> None:
+    def report(self, usage: common_pb2.Usage) -> None:
+        """What the provider has counted so far."""
         if usage.total_tokens or usage.input_tokens or usage.output_tokens:
             self._reported = True
             self.usage.CopyFrom(usage)

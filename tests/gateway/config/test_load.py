@@ -28,7 +28,7 @@ def test_nothing_said_is_the_embedded_gateway(tmp_path: Path) -> None:
     loaded = read(tmp_path)
     assert loaded.source == "embedded defaults"
     assert loaded.settings.listen.address == "127.0.0.1:7070"
-    assert list(loaded.settings.providers) == ["scripted"]
+    assert list(loaded.settings.providers) == ["scripted", "local"]
     assert loaded.settings.default_model == "scripted/hello"
     assert loaded.settings.keys == ()
 
