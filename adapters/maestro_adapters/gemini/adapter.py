@@ -15,7 +15,7 @@ from maestro_adapters.gemini.answer import Reader
 from maestro_adapters.gemini.errors import DIALECT
 from maestro_adapters.gemini.frames import Frames
 from maestro_adapters.gemini.question import PARAMETERS, ask
-from maestro_adapters.gemini.sender import Options, Sender
+from maestro_adapters.gemini.sender import VERTEX, Options, Sender
 from maestro_adapters.wire import http
 from maestro_adapters.wire.errors import request_id
 from maestro_spi.answer import Answer
@@ -48,7 +48,10 @@ class Gemini:
         self._name = settings.name
         self._adapter = settings.adapter
         self._options = Options.model_validate(settings.options)
-        usual = ModelFacts(name="", capabilities=capabilities(*ABLE), input_modalities=SEEN, parameters=PARAMETERS)
+        embeds = embedding.VERTEX_PARAMETERS if settings.adapter == VERTEX else embedding.PARAMETERS
+        usual = ModelFacts(
+            name="", capabilities=capabilities(*ABLE), input_modalities=SEEN, parameters=PARAMETERS | embeds
+        )
         self._models = read_facts(settings.options.get("models"), usual)
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         self._failures = http.Failures(DIALECT, settings.name, secret=key)
@@ -119,6 +122,6 @@ class Gemini:
             verb, body = embedding.ask(request, inputs, vertex, (self._adapter, self._name))
             with self._failures.in_our_words(Answer(self._name), request.model):
                 async with http.closing(await self._sender.post(request.model, verb, body)) as response:
-                    return embedding.read(await http.whole(response))
+                    return embedding.read(await http.whole(response), inputs)
 
         return await in_batches(request.inputs, embedding.batch_size(vertex, request.model), batch)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from maestro.v1 import chat_pb2, common_pb2, content_pb2
+from maestro.v1 import chat_pb2, content_pb2
 from maestro_adapters.gemini.grounding import Grounding
 from maestro_adapters.gemini.partial import Arguments
 from maestro_adapters.gemini.said import (
@@ -12,13 +12,13 @@ from maestro_adapters.gemini.said import (
     Chunk,
     FunctionCall,
     LogprobsResult,
-    ModalityCount,
     Part,
     PromptFeedback,
     Rating,
     RawChunk,
     UsageMetadata,
 )
+from maestro_adapters.gemini.usage import counts, usage_of
 from maestro_spi.answer import Answer
 from maestro_spi.errors import MaestroError, ProviderWord, Reason
 
@@ -45,19 +45,6 @@ UNSPECIFIED = ("FINISH_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED", "BLOCK
 
 # Enums may come as their numbers; those that mean the same in both of Google's APIs.
 NUMBERED = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER"}
-MODALITIES: Mapping[str | int, common_pb2.Modality.ValueType] = {
-    "TEXT": common_pb2.MODALITY_TEXT,
-    "IMAGE": common_pb2.MODALITY_IMAGE,
-    "VIDEO": common_pb2.MODALITY_VIDEO,
-    "AUDIO": common_pb2.MODALITY_AUDIO,
-    "DOCUMENT": common_pb2.MODALITY_DOCUMENT,
-    1: common_pb2.MODALITY_TEXT,
-    2: common_pb2.MODALITY_IMAGE,
-    3: common_pb2.MODALITY_VIDEO,
-    4: common_pb2.MODALITY_AUDIO,
-    5: common_pb2.MODALITY_DOCUMENT,
-}
-
 # Tools that Google runs: the part that asks, by our name for the tool; and the part that answers.
 CODE_EXECUTION = "code_execution"
 TOOL_TYPES = {
@@ -143,7 +130,7 @@ class Reader:
 
     def account(self) -> None:
         """Say what was spent until here, and what Google says about itself."""
-        self._answer.usage(_usage(self._usage, self._grounding.searches))
+        self._answer.usage(usage_of(self._usage, self._grounding.searches))
         if self._usage is not None:
             tier = self._usage.service_tier or self._usage.traffic_type
             self._answer.metadata(service_tier=str(tier or "").lower())
@@ -172,7 +159,7 @@ class Reader:
         if feedback is not None:
             self._warn("PROMPT_FLAGGED", "a filter finds harm in the prompt", feedback.safety_ratings)
         usage = chunk.usage_metadata
-        if usage is not None and (self._usage is None or _counts(usage)):
+        if usage is not None and (self._usage is None or counts(usage)):
             self._usage = usage  # cumulative: the last that counts is the bill
 
     def _blocked(self, feedback: PromptFeedback) -> MaestroError:
@@ -369,31 +356,3 @@ def _logprobs(result: LogprobsResult) -> Iterable[chat_pb2.TokenLogprob]:
             logprob=chosen.log_probability,
             top=[chat_pb2.TokenLogprob(token=each.token, logprob=each.log_probability) for each in top],
         )
-
-
-def _counts(told: UsageMetadata) -> bool:
-    return told.prompt_token_count is not None or told.total_token_count is not None
-
-
-def _usage(told: UsageMetadata | None, searches: int) -> common_pb2.Usage | None:
-    if told is None or not _counts(told):
-        return None
-    usage = common_pb2.Usage(
-        input_tokens=(told.prompt_token_count or 0) + (told.tool_use_prompt_token_count or 0),
-        output_tokens=(told.candidates_token_count or 0) + (told.thoughts_token_count or 0),
-        cache_read_input_tokens=told.cached_content_token_count or 0,
-        reasoning_output_tokens=told.thoughts_token_count or 0,
-        input_by_modality=modalities(told.prompt_tokens_details, told.tool_use_prompt_tokens_details),
-        output_by_modality=modalities(told.candidates_tokens_details),
-    )
-    if searches:
-        usage.billed_tools.add(tool="web_search", count=searches)
-    return usage
-
-
-def modalities(*counts: Iterable[ModalityCount] | None) -> list[common_pb2.ModalityTokens]:
-    sums: dict[common_pb2.Modality.ValueType, int] = {}
-    for count in (each for several in counts for each in several or ()):
-        modality = MODALITIES.get(count.modality, common_pb2.MODALITY_UNSPECIFIED)
-        sums[modality] = sums.get(modality, 0) + count.token_count
-    return [common_pb2.ModalityTokens(modality=modality, tokens=tokens) for modality, tokens in sums.items()]

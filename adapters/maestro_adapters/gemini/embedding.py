@@ -8,12 +8,13 @@ import msgspec
 from msgspec import Struct
 
 from maestro.v1 import common_pb2, embedding_pb2
-from maestro_adapters.gemini.answer import modalities
 from maestro_adapters.gemini.conversation import Json, media
 from maestro_adapters.gemini.said import ModalityCount
+from maestro_adapters.gemini.usage import modalities
 from maestro_adapters.wire.body import invalid, merge
 from maestro_adapters.wire.body import parse as parse_json
 from maestro_spi.embedding import Inputs, Vector, Vectors
+from maestro_spi.estimate import TOKENS_PER_MEDIA, text_tokens
 
 BATCH = 100  # contents of one call, as the API has it
 PREDICT_BATCH = 5  # instances of one call to Vertex's older models: some take no more
@@ -26,6 +27,7 @@ TASKS: Mapping[embedding_pb2.EmbeddingPurpose.ValueType, str] = {
     embedding_pb2.EMBEDDING_PURPOSE_CLUSTERING: "CLUSTERING",
     embedding_pb2.EMBEDDING_PURPOSE_CODE_QUERY: "CODE_RETRIEVAL_QUERY",
 }
+# The fields of a request that are honoured; to cut or to fail is a choice at Vertex alone.
 PARAMETERS = frozenset({"dimensions", "purpose", "inputs.title", "inputs.media"})
 VERTEX_PARAMETERS = PARAMETERS | {"truncate"}
 
@@ -81,8 +83,8 @@ def ask(request: embedding_pb2.EmbedRequest, inputs: Inputs, vertex: bool, optio
     return verb, body
 
 
-def read(body: bytes) -> Vectors:
-    """The vectors of one batch, whichever call it was."""
+def read(body: bytes, inputs: Inputs) -> Vectors:
+    """The vectors of one batch, whichever call it was. Not every model counts tokens; then they are estimated."""
     told = _decode(body)
     values = list(told.embeddings or ())
     values += [prediction.embeddings for prediction in told.predictions or ()]
@@ -98,9 +100,11 @@ def read(body: bytes) -> Vectors:
         spent = told.usage_metadata
         usage.input_tokens = spent.prompt_token_count or usage.input_tokens
         usage.input_by_modality.extend(modalities(spent.prompt_token_details, spent.prompt_tokens_details))
+    usage.source = common_pb2.USAGE_SOURCE_PROVIDER
+    if not usage.input_tokens:
+        usage.source = common_pb2.USAGE_SOURCE_ESTIMATED
+        usage.input_tokens = sum(text_tokens(item.text) if item.text else TOKENS_PER_MEDIA for item in inputs)
     usage.total_tokens = usage.input_tokens
-    if usage.input_tokens:
-        usage.source = common_pb2.USAGE_SOURCE_PROVIDER
     return Vectors(vectors, usage=usage)
 
 
@@ -115,14 +119,12 @@ def _batch(request: embedding_pb2.EmbedRequest, inputs: Inputs) -> Json:
 
 
 def _embed_contents(request: embedding_pb2.EmbedRequest, inputs: Inputs) -> tuple[str, Json]:
-    config = _config(request)
-    if request.truncate:
-        config["autoTruncate"] = True
+    config = {**_config(request), "autoTruncate": request.truncate}  # theirs is to cut, ours is to fail
     asked = []
     for number, item in enumerate(inputs):
         one = _one(item, number)
         told = {**config, **({"title": one.pop("title")} if "title" in one else {})}
-        asked.append({**one, "embedContentConfig": told} if told else one)
+        asked.append({**one, "embedContentConfig": told})
     return ("embedContent", asked[0]) if len(asked) == 1 else ("batchEmbedContents", {"requests": asked})
 
 
@@ -137,7 +139,7 @@ def _predict(request: embedding_pb2.EmbedRequest, inputs: Inputs) -> Json:
         if item.title:
             instance["title"] = item.title
         instances.append(instance)
-    parameters: Json = {"autoTruncate": request.truncate}  # theirs is to cut, ours is to fail
+    parameters: Json = {"autoTruncate": request.truncate}
     if request.HasField("dimensions"):
         parameters["outputDimensionality"] = request.dimensions
     return {"instances": instances, "parameters": parameters}
