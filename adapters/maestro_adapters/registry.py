@@ -10,6 +10,7 @@ from maestro_spi.settings import AdapterSettings
 
 # One line for each adapter of ours: where its class is.
 ADAPTERS: Mapping[str, str] = {
+    "anthropic": "maestro_adapters.anthropic.adapter:Anthropic",
     "local_embedding": "maestro_adapters.local_embedding:LocalEmbedding",
     "openai_chat": "maestro_adapters.openai_chat.adapter:OpenAIChat",
     "scripted": "maestro_adapters.scripted.adapter:Scripted",
