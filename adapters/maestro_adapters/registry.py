@@ -13,6 +13,7 @@ ADAPTERS: Mapping[str, str] = {
     "anthropic": "maestro_adapters.anthropic.adapter:Anthropic",
     "local_embedding": "maestro_adapters.local_embedding:LocalEmbedding",
     "openai_chat": "maestro_adapters.openai_chat.adapter:OpenAIChat",
+    "openai_responses": "maestro_adapters.openai_responses.adapter:OpenAIResponses",
     "scripted": "maestro_adapters.scripted.adapter:Scripted",
 }
 
