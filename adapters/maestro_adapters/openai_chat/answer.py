@@ -45,6 +45,7 @@ MODALITIES = {
     "video_tokens": common_pb2.MODALITY_VIDEO,
 }
 AUDIO = "audio"
+SIGNED = "message_extra_content"  # state that stands beside the content, not on a call
 EMPTY = said.Delta()
 
 
@@ -135,6 +136,8 @@ class Reader:
             self._call_function(delta.function_call)
         if delta.audio is not None and (delta.audio.data or delta.audio.transcript or delta.audio.id):
             self._audio(delta.audio)
+        if delta.extra_content is not None and "thought_signature" in str(delta.extra_content):
+            self._answer.state(SIGNED, msgspec.json.encode(delta.extra_content))
         for image in delta.images or ():
             self._image(image)
         for annotation in delta.annotations or ():
@@ -173,15 +176,13 @@ class Reader:
                 self._text(piece)
 
     def _google(self, content: str, extra: Mapping[str, Any]) -> None:
-        """Gemini marks thoughts, and signs, beside the content."""
+        """Gemini marks thoughts, and signs, beside the content; what is signed is no thought."""
         google = extra.get("google")
-        thought = isinstance(google, dict) and bool(google.get("thought"))
-        if thought:
+        marks = google if isinstance(google, dict) else {}
+        if marks.get("thought") and not marks.get("thought_signature"):
             self._reasoning.say(content.removeprefix("<thought>").removesuffix("</thought>"), None)
         else:
-            self._text(content)
-        if isinstance(google, dict) and google.get("thought_signature"):
-            self._reasoning.state("extra_content", msgspec.json.encode(extra), thought=thought)
+            self._text(content.removeprefix("</thought>"))
 
     def _part(self, part: Any) -> None:
         """A content part of those who send lists."""
@@ -328,13 +329,15 @@ class Reader:
 
 
 def usage_of(told: said.Usage) -> common_pb2.Usage:
-    """Their counts in ours. Some count reasoning beside the output: the total tells."""
+    """Their counts in ours. Some count reasoning beside the output, and some do not name it: the total tells."""
     inputs = told.prompt_tokens_details or told.prompt_token_details or said.InputDetails()
     outputs = told.completion_tokens_details or told.completion_token_details or said.OutputDetails()
     reasoning = _first(outputs.reasoning_tokens, told.reasoning_tokens)
     spent, output = _first(told.prompt_tokens), _first(told.completion_tokens)
-    if reasoning and told.total_tokens == spent + output + reasoning:
-        output += reasoning
+    beside = _first(told.total_tokens) - spent - output
+    if beside > 0:
+        output += beside
+        reasoning = max(reasoning, beside)
     cached = _first(
         inputs.cached_tokens,
         told.prompt_cache_hit_tokens,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from maestro.v1 import chat_pb2, common_pb2, content_pb2
+from maestro_adapters.openai_chat.answer import SIGNED
 from maestro_adapters.openai_chat.quirks import Quirks
 from maestro_adapters.openai_chat.reasoning import DETAILS
 from maestro_adapters.wire.body import base64_of, data_url, invalid, parse
@@ -179,7 +180,8 @@ class Conversation:
             case "media":
                 self._spoken(part, told, field)
             case _:
-                self._own(part, field)
+                if self._own(part, field) and part.provider_state.kind == SIGNED:
+                    told["extra_content"] = json.loads(part.provider_state.data)
                 if part.text or part.WhichOneof("kind") != "text" or not part.HasField("provider_state"):
                     said.append(part)  # an empty text that only carries state says nothing
 
@@ -199,6 +201,8 @@ class Conversation:
         }
         if state == "extra_content":
             written["extra_content"] = json.loads(part.provider_state.data)
+        elif state == SIGNED:
+            told["extra_content"] = json.loads(part.provider_state.data)
         calls.append(written)
 
     def _reasoned(self, part: content_pb2.Part, told: dict[str, Any], field: str) -> None:

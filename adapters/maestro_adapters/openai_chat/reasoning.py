@@ -39,13 +39,8 @@ class Reasoning:
         if isinstance(inner, list):
             inner = "".join(str(piece.get("text") or "") for piece in inner if isinstance(piece, dict))
         self.say(str(inner), None)
-        if part.get("signature"):
-            self.state("signature", str(part["signature"]).encode(), thought=True)
-
-    def state(self, kind: str, data: bytes, *, thought: bool) -> None:
-        """What signs the reasoning, or the text just said."""
-        key = ("reasoning", self._number) if thought and self._open else None
-        self._answer.state(kind, data, key=key)
+        if part.get("signature") and self._open:
+            self._answer.state("signature", str(part["signature"]), key=("reasoning", self._number))
 
     def close(self) -> None:
         """Something else is said now."""
