@@ -1,6 +1,7 @@
 """Bytes -> message, or the rules of the proto that it breaks."""
 
 from collections.abc import Iterable, Mapping
+from importlib import resources
 from typing import Any, Protocol
 
 from google.protobuf import message, message_factory
@@ -23,17 +24,27 @@ class Judge(Protocol):
 
 
 class Protovalidate:
-    """The rules as protovalidate sees them: every one, in microseconds."""
+    """The rules as protovalidate sees them: every one, in microseconds.
+
+    It gets messages of the kind it is built for, as bytes: those it walks in half the time, without a step in Python.
+    """
 
     def __init__(self) -> None:
         import protovalidate  # native code, not built for every platform
+        from protobuf.wkt import FileDescriptorSet
 
+        contract = resources.files("maestro_gateway").joinpath("api.binpb").read_bytes()
+        self._kinds = FileDescriptorSet.from_binary(contract).to_registry()
         self._validator = protovalidate.Validator()
 
     def violations(self, request: message.Message) -> list[Violation]:
+        kind = self._kinds.message(request.DESCRIPTOR.full_name)
+        assert kind is not None, "the contract holds every request"
+        # Written anew, not as it came, so that both readers see the same message whatever the caller's bytes were.
+        ours = kind.type.from_binary(request.SerializeToString())
         return [
             Violation(path(found.proto.field), found.proto.rule_id, found.proto.message)
-            for found in self._validator.collect_violations(request)
+            for found in self._validator.collect_violations(ours)
         ]
 
 
