@@ -47,7 +47,7 @@ class Patience:
         loop = asyncio.get_running_loop()
         self._now = loop.time
         self._began = loop.time()
-        self._task = asyncio.current_task()  # the one that waits
+        self._task = asyncio.current_task(loop)  # the one that waits
         self._timer = loop.call_at(self._due(self._began), self._look, loop)
         return self
 

@@ -63,6 +63,7 @@ class Running:
         # Kept up to date by whoever plays the source, so that an end from outside can tell them too.
         self.usage: common_pb2.Usage | None = None
         self.attempts: list[common_pb2.Attempt] = []
+        self._loop = asyncio.get_running_loop()  # asked for once: Python asks the kernel who it is each time
         self._explain = explain
         self._delivery = delivery
         self._sequence = 0
@@ -78,7 +79,7 @@ class Running:
 
     async def play(self, source: AsyncGenerator[ChatEvent]) -> None:
         """Play it here and now, to its end. Nobody listens, so nothing is kept waiting: only the fold grows."""
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(self._loop)
         await self._play(source)
 
     def start(self, source: AsyncGenerator[ChatEvent]) -> None:
@@ -175,7 +176,7 @@ class Running:
             self._take(ChatEvent(interrupted=last))
 
     async def _until_read(self) -> None:
-        self._room = asyncio.get_running_loop().create_future()
+        self._room = self._loop.create_future()
         try:
             await self._room
         finally:
@@ -206,7 +207,7 @@ class Running:
             await self.leave()
 
     async def _until_more(self, beat: "_Heartbeat") -> None:
-        self._reader = asyncio.get_running_loop().create_future()
+        self._reader = self._loop.create_future()
         beat.waiting_since = beat.now()
         try:
             await self._reader
