@@ -110,7 +110,8 @@ def _outcome(expected: Expected, error: MaestroError | None) -> Iterator[str]:
     if expected.reason is None:
         yield f"error {error} ({error.word.code} {error.word.message[:200]})"
     elif error.reason is not expected.reason:
-        yield f"reason {error.reason.name}, expected {expected.reason.name} ({error.word.code} {error.word.message[:100]})"
+        word = f"{error.word.code} {error.word.message[:100]}"
+        yield f"reason {error.reason.name}, expected {expected.reason.name} ({word})"
     elif expected.code is not None and error.word.code != expected.code:
         yield f"provider's code {error.word.code!r}, expected {expected.code!r}"
 

@@ -42,6 +42,9 @@ class ChatDialect:
     expected: Callable[[Exchange], Expected]
     allowed: Sequence[Allowed] = ()
     normal: Callable[[Any], Any] = lambda body: body  # a body as it is compared: shapes that say the same made one
+    recorded: Callable[[Exchange], Any] | None = (
+        None  # the recorded body to compare, where `normal` would not know enough
+    )
     not_applicable: Callable[[Exchange], str] = lambda exchange: ""
     content_types: Mapping[bool, str] = field(
         default_factory=lambda: {True: "text/event-stream", False: "application/json"}
@@ -79,7 +82,8 @@ class ChatDialect:
         wrong = []
         if exchange.path and asked.path != exchange.path:
             wrong.append(f"sent to {asked.path}, recorded {exchange.path}")
-        for difference in differences(self.normal(exchange.asked), self.normal(asked.json)):
+        recorded = self.recorded(exchange) if self.recorded is not None else self.normal(exchange.asked)
+        for difference in differences(recorded, self.normal(asked.json)):
             if not any(allowed.covers(difference) for allowed in self.allowed):
                 wrong.append(str(difference))
         return wrong

@@ -49,7 +49,7 @@ class Asked:
 
 @dataclass
 class Replay:
-    """Serves one answer, again and again, at `url`. `asked` are the requests; `left` is set when the client hangs up."""
+    """Serves one answer, again and again, at `url`. `asked` are the requests; `left` is set once the client hung up."""
 
     status: int
     headers: Mapping[str, str]

@@ -8,18 +8,21 @@ import httpx2
 import msgspec
 import openai
 
-from maestro.v1 import chat_pb2, common_pb2
+from maestro.v1 import chat_pb2, common_pb2, embedding_pb2
 from maestro_adapters.facts import capabilities, read_facts
 from maestro_adapters.openai_chat import said
 from maestro_adapters.openai_chat.answer import Reader
 from maestro_adapters.openai_chat.errors import DIALECT
 from maestro_adapters.openai_chat.question import parameters, question
 from maestro_adapters.openai_chat.quirks import Quirks
+from maestro_adapters.openai_embedding import OpenAIEmbedding
 from maestro_adapters.wire import http
 from maestro_adapters.wire.errors import request_id
-from maestro_adapters.wire.sse import COMMENT, EventSplitter
+from maestro_adapters.wire.sse import COMMENT, Event, EventSplitter
 from maestro_spi.answer import Answer
 from maestro_spi.capability import ModelFacts
+from maestro_spi.embedding import Vectors
+from maestro_spi.errors import MaestroError
 from maestro_spi.provider import Checkup
 from maestro_spi.settings import AdapterSettings
 
@@ -39,13 +42,17 @@ class OpenAIChat:
         self._name = settings.name
         self._adapter = settings.adapter
         self._quirks = Quirks.model_validate(settings.options)
-        self._usual = ModelFacts(
-            name="", capabilities=capabilities(*ABLE), input_modalities=SEEN, parameters=parameters(self._quirks)
-        )
-        self._models = read_facts(settings.options.get("models"), self._usual)
         self._client = self._connect(settings)
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         self._failures = http.Failures(DIALECT, settings.name, secret=key, sdk=(openai.APIError,))
+        self._embedding = OpenAIEmbedding(settings, self._client, self._failures)
+        self._usual = ModelFacts(
+            name="",
+            capabilities=capabilities(*ABLE),
+            input_modalities=SEEN,
+            parameters=parameters(self._quirks) | self._embedding.parameters,
+        )
+        self._models = read_facts(settings.options.get("models"), self._usual)
 
     def _connect(self, settings: AdapterSettings) -> openai.AsyncOpenAI:
         """The SDK's client, over an HTTP client of ours."""
@@ -72,6 +79,10 @@ class OpenAIChat:
         """Close every connection."""
         await self._client.close()
 
+    async def embed(self, request: embedding_pb2.EmbedRequest) -> Vectors:
+        """Vectors of texts, from the models that make them."""
+        return await self._embedding.embed(request)
+
     async def chat(self, request: chat_pb2.ChatRequest) -> AsyncGenerator[chat_pb2.ChatEvent]:
         """Ask, and tell what each read brought."""
         answer = Answer(self._name, request)
@@ -89,10 +100,11 @@ class OpenAIChat:
                     splitter = EventSplitter()
                     async with aclosing(http.reads(response, patience=call.patience)) as reads:
                         async for data in reads:
-                            for name, event in splitter.feed(data):
-                                call.event(name, event)
+                            failed = call.take(splitter.feed(data))
                             for told in answer.drain():
                                 yield told
+                            if failed is not None:
+                                raise failed
                     with suppress(msgspec.DecodeError):  # what a cut has torn is no event
                         for name, event in splitter.close():
                             call.event(name, event)
@@ -103,7 +115,7 @@ class OpenAIChat:
     async def _ask(self, body: dict[str, Any]) -> httpx2.Response:
         """The answer, its body not read: the SDK builds, signs and sends, and makes no object of what comes."""
         answer: Any = await self._client.post(
-            "/chat/completions",
+            self._quirks.path,
             cast_to=httpx2.Response,
             body=body,
             stream=True,
@@ -129,6 +141,15 @@ class _Call:
         if self._done:
             return http.CLOSING_GRACE
         return http.USAGE_GRACE if self._reader.finished else None
+
+    def take(self, events: Sequence[Event]) -> Exception | None:
+        """The events of one read. What went wrong comes after what was said before it."""
+        try:
+            for name, data in events:
+                self.event(name, data)
+        except (MaestroError, msgspec.MsgspecError) as error:
+            return error
+        return None
 
     def event(self, name: bytes, data: bytes) -> None:
         """One event of the stream."""
@@ -169,7 +190,7 @@ class _Call:
 
     def _fail(self, chunk: said.Chunk, name: bytes, data: bytes) -> None:
         """An error where a chunk should be."""
-        told = chunk.error is not None and bytes(chunk.error) != b"null"
+        told = bytes(chunk.error) != b"null"
         if told or name == b"error" or chunk.object == "error":
             raise self._failures.of_event(data, self._model, spoken=self._answer.spoken)
 

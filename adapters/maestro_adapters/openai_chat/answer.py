@@ -66,6 +66,7 @@ class Reader:
         self._ran: set[Hashable] = set()
         self._audio_rest = ""
         self._sources: dict[str, content_pb2.Citation] = {}
+        self._begun = False
         self._refused = False
         self._others = False
         self.finished = False
@@ -73,22 +74,23 @@ class Reader:
 
     def chunk(self, chunk: said.Chunk) -> None:
         """One event of the stream."""
-        choices = chunk.choices
-        if chunk.model or choices:
-            self._about(chunk)
-        for choice in choices or ():
+        self._about(chunk)
+        for choice in chunk.choices or ():
             if choice.index:
                 self._other()
-                continue
-            self._choice(choice, choice.delta or choice.message or EMPTY)
-        if chunk.usage is not None:
-            self._answer.usage(usage_of(chunk.usage))
-        elif chunk.x_groq is not None and chunk.x_groq.usage is not None:
-            self._answer.usage(usage_of(chunk.x_groq.usage))
+            else:
+                self._choice(choice, choice.delta or choice.message or EMPTY)
+        self._count(chunk)
 
     def whole(self, chunk: said.Chunk) -> None:
         """The whole answer. It is all there, whatever its finish word, or none."""
-        self.chunk(chunk)
+        self._about(chunk)
+        for choice in chunk.choices or ():
+            if choice.index:
+                self._other()
+            else:
+                self._choice(choice, choice.message or choice.delta or EMPTY)
+        self._count(chunk)
         if not self.finished:
             self._finish(chat_pb2.FINISH_REASON_STOP, "", "")
 
@@ -101,13 +103,20 @@ class Reader:
             if self._answer.spoken:
                 self._answer.citation(citation)
 
+    def _count(self, chunk: said.Chunk) -> None:
+        if chunk.usage is not None:
+            self._answer.usage(usage_of(chunk.usage))
+        elif chunk.x_groq is not None and chunk.x_groq.usage is not None:
+            self._answer.usage(usage_of(chunk.x_groq.usage))
+
     def _about(self, chunk: said.Chunk) -> None:
-        self._answer.start(chunk.model or "", chunk.id or "")
-        if chunk.service_tier or chunk.system_fingerprint or chunk.id:
+        """What it says about itself. The first id holds: some gateways change it on the way."""
+        if not self._begun and (chunk.model or chunk.choices):
+            self._begun = True
+            self._answer.start(chunk.model or "", chunk.id or "")
+        if chunk.service_tier or chunk.system_fingerprint:
             self._answer.metadata(
-                response_id=chunk.id or "",
-                service_tier=chunk.service_tier or "",
-                system_fingerprint=chunk.system_fingerprint or "",
+                service_tier=chunk.service_tier or "", system_fingerprint=chunk.system_fingerprint or ""
             )
         if chunk.citations or chunk.search_results:
             self._cite(chunk.citations or (), chunk.search_results or ())
@@ -214,9 +223,9 @@ class Reader:
                 name=function.name if function else None,
                 arguments=(function.input or _text(function.arguments)) if function else None,
             )
-            if call.custom is not None:
+            if call.function is None and call.custom is not None:
                 self._answer.state("custom_tool_call", b"custom", key=key)
-            if call.extra_content is not None and bytes(call.extra_content) != b"null":
+            if bytes(call.extra_content) != b"null":
                 self._answer.state("extra_content", bytes(call.extra_content), key=key)
 
     def _key(self, call: said.ToolCall, function: said.Function | None) -> Hashable:

@@ -78,10 +78,7 @@ class Conversation:
             case _:
                 return None
         if part.HasField("cache_breakpoint") and self._quirks.cache_control:
-            written["cache_control"] = {"type": "ephemeral"}
-            seconds = part.cache_breakpoint.ttl.seconds
-            if seconds:
-                written["cache_control"]["ttl"] = "1h" if seconds > 300 else "5m"
+            written["cache_control"] = _cache_control(part)
         return written
 
     def _opaque(self, opaque: content_pb2.OpaqueBlock, field: str) -> dict[str, Any] | None:
@@ -194,11 +191,13 @@ class Conversation:
         if state == "custom_tool_call":
             calls.append({"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments_json}})
             return
-        written = {
+        written: dict[str, Any] = {
             "id": call.id,
             "type": "function",
             "function": {"name": call.name, "arguments": call.arguments_json or "{}"},
         }
+        if part.HasField("cache_breakpoint") and self._quirks.cache_control:
+            written["cache_control"] = _cache_control(part)
         if state == "extra_content":
             written["extra_content"] = json.loads(part.provider_state.data)
         elif state == SIGNED:
@@ -270,6 +269,11 @@ def _as_list(content: str | Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
     return list(content)
+
+
+def _cache_control(part: content_pb2.Part) -> dict[str, str]:
+    seconds = part.cache_breakpoint.ttl.seconds
+    return {"type": "ephemeral", "ttl": "1h" if seconds > 300 else "5m"} if seconds else {"type": "ephemeral"}
 
 
 def _modality(mime_type: str) -> common_pb2.Modality.ValueType:

@@ -11,6 +11,7 @@ class Quirks(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     stream: bool = Field(default=True, description="false: ask for the answer whole")
+    path: str = Field(default="/chat/completions", description="where it is, under the base address")
     fields: dict[str, str | None] = Field(
         default_factory=dict, description="OpenAI's name of a body's field -> this vendor's; null: never sent"
     )

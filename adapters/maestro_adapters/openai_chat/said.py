@@ -5,12 +5,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+NULL = Raw(b"null")
+
 
 class Function(Struct):
     """What is called."""
 
     name: str | None = None
-    arguments: Raw = Raw(b"null")  # a text, or an object from servers that have parsed it
+    arguments: Raw = NULL  # a text, or an object from servers that have parsed it
     input: str | None = None  # of a custom tool
 
 
@@ -21,7 +23,7 @@ class ToolCall(Struct):
     id: str | None = None
     function: Function | None = None
     custom: Function | None = None
-    extra_content: Raw | None = None  # Gemini's thought signatures
+    extra_content: Raw = NULL  # Gemini's thought signatures
 
 
 class Audio(Struct):
@@ -111,7 +113,7 @@ class Groq(Struct):
     """Groq's own corner."""
 
     usage: Usage | None = None
-    error: Raw | None = None
+    error: Raw = NULL
 
 
 class Chunk(Struct):
@@ -122,7 +124,7 @@ class Chunk(Struct):
     object: str | None = None
     choices: list[Choice] | None = None
     usage: Usage | None = None
-    error: Raw | None = None
+    error: Raw = NULL
     service_tier: str | None = None
     system_fingerprint: str | None = None
     citations: list[Any] | None = None

@@ -12,7 +12,6 @@ from tests.conformance.dialect import ChatDialect
 from tests.conformance.exchange import Exchange
 
 NAME = "openai_chat"
-ENDPOINT = "/chat/completions"
 
 # In what the vendors of the recordings differ: the options of their rows.
 VENDORS: Mapping[str, Mapping[str, Any]] = {
@@ -41,6 +40,7 @@ VENDORS: Mapping[str, Mapping[str, Any]] = {
     },
     "snowflake": {"reasoning_field": "reasoning", "reasoning": "object"},
     "vercel_gateway": {"reasoning_field": "reasoning", "reasoning": "object", "cache_control": True},
+    "writer": {"path": "/chat"},
     "xai": {"reasoning_field": "reasoning_content"},
     "zai": {"reasoning_field": "reasoning_content", "reasoning": "thinking"},
 }
@@ -90,13 +90,17 @@ REASONS: tuple[tuple[str, Any, Reason], ...] = (
 ALLOWED = (
     Allowed("stream_options.*", "usage is always asked for", theirs=ABSENT),
     Allowed(r"stream_options\.include_usage", "usage is always asked for", theirs=False),
-    Allowed(r"logprobs|response_format|stop|tool_choice", "null is not said", theirs=None, ours=ABSENT),
+    Allowed(r"\w+", "null is not said", theirs=None, ours=ABSENT),
+    Allowed(r"tools", "an empty list is not said", theirs=[], ours=ABSENT),
     Allowed(r"logprobs", "false is not said", theirs=False, ours=ABSENT),
     Allowed(r"tools\[\d+\]\.function\.strict", "false is not said", theirs=False, ours=ABSENT),
     Allowed(r"tools\[\d+\]\.function\.description", "an empty description is not said", theirs="", ours=ABSENT),
     Allowed(r"response_format\.json_schema\.strict", "false is not said", theirs=False, ours=ABSENT),
     Allowed(r"response_format\.json_schema\.name", "OpenAI wants a name", theirs=ABSENT),
-    Allowed(r"messages\[\d+\]\.name", "null is not said", theirs=None, ours=ABSENT),
+    Allowed(r"response_format\.json_schema\.description", "an empty one is not said", theirs="", ours=ABSENT),
+    Allowed(r"messages\[\d+\]\.reasoning(_content)?", "empty reasoning is not said", theirs="", ours=ABSENT),
+    Allowed(r"messages\[\d+\]\.tool_calls\[\d+\]\.id", "the contract's calls have ids", theirs=ABSENT, ours=""),
+    Allowed(r"messages\[\d+\]\.tool_call_id", "the contract's results have ids", theirs=ABSENT, ours=""),
 )
 
 
@@ -148,6 +152,8 @@ def _message(told: Mapping[str, Any], vendor: Mapping[str, Any]) -> content_pb2.
         if thoughts:
             _state(part, "reasoning_details", json.dumps(thoughts).encode())
     message.parts.extend(_parts(told.get("content")))
+    if told.get("cache_control") and message.parts:
+        message.parts[-1].cache_breakpoint.SetInParent()
     if told.get("refusal"):
         message.parts.add(refusal=told["refusal"])
     for call in told.get("tool_calls") or ():
@@ -156,6 +162,8 @@ def _message(told: Mapping[str, Any], vendor: Mapping[str, Any]) -> content_pb2.
         part.tool_call.id = call.get("id") or ""
         part.tool_call.name = function["name"]
         part.tool_call.arguments_json = function["arguments"]
+        if "cache_control" in call:
+            part.cache_breakpoint.SetInParent()
     if told.get("function_call"):
         part = message.parts.add()
         part.tool_call.name = told["function_call"]["name"]
@@ -306,7 +314,9 @@ def _reasoning(asked: dict[str, Any], request: chat_pb2.ChatRequest, vendor: Map
 
 def expected(exchange: Exchange) -> Expected:
     """The facts of the corpus, counted as we count."""
-    told = exchange.expected
+    told = {**exchange.expected}
+    # The old `function_call` with neither name nor arguments, which some send for none, is no call.
+    told["tool_calls"] = [call for call in told["tool_calls"] if call["name"] or call["arguments_raw"]]
     error = told.get("error")
     if error:
         code = error.get("code") if error.get("code") is not None else error.get("type")
@@ -382,17 +392,32 @@ def normal(body: Any) -> Any:
         same["max_completion_tokens"] = same.pop("max_tokens")
     if isinstance(same.get("stop"), str):
         same["stop"] = [same["stop"]]
+    if same.get("tools"):
+        same["tools"] = [{"type": "function", **tool} for tool in same["tools"]]
     if isinstance(same.get("tool_choice"), dict):
         same["tool_choice"] = {"type": "function", **same["tool_choice"]}
     same["messages"] = [_normal_message(message) for message in body.get("messages", ())]
     return same
 
 
+def recorded(exchange: Exchange) -> Any:
+    """What was recorded, as it is compared: some clients say reasoning in two fields, the vendor reads one."""
+    body = normal(exchange.asked)
+    field = VENDORS.get(exchange.vendor, {}).get("reasoning_field", "")
+    for message in body.get("messages", ()):
+        if "reasoning" in message and message["reasoning"] == message.get("reasoning_content"):
+            del message["reasoning" if field == "reasoning_content" else "reasoning_content"]
+    return body
+
+
 def _normal_message(message: Mapping[str, Any]) -> dict[str, Any]:
     same = {name: value for name, value in message.items() if value is not None}
     content = same.get("content")
+    if mark := same.pop("cache_control", None):  # on the message, which is on its last part
+        content = [{"type": "text", "text": content}] if isinstance(content, str) else list(content or ())
+        content[-1] = {**content[-1], "cache_control": mark}
     if isinstance(content, list):
-        content = [{name: value for name, value in part.items() if value is not None} for part in content]
+        content = [_normal_part(part) for part in content]
         if len(content) == 1 and set(content[0]) == {"type", "text"}:
             content = content[0]["text"]
         same["content"] = content
@@ -409,9 +434,18 @@ def _normal_message(message: Mapping[str, Any]) -> dict[str, Any]:
     return same
 
 
+def _normal_part(part: Mapping[str, Any]) -> dict[str, Any]:
+    same = {name: value for name, value in part.items() if value is not None}
+    if isinstance(same.get("thinking"), list):  # one thought in pieces is one thought
+        text = "".join(piece["text"] for piece in same["thinking"])
+        same["thinking"] = [{"type": "text", "text": text}]
+    return same
+
+
 def settings(exchange: Exchange, url: str) -> AdapterSettings:
     """The adapter with the vendor's row, for the address of the recording."""
-    base = exchange.path.removesuffix(ENDPOINT) if exchange.path.endswith(ENDPOINT) else "/v1"
+    endpoint = VENDORS.get(exchange.vendor, {}).get("path", "/chat/completions")
+    base = exchange.path.removesuffix(endpoint) if exchange.path.endswith(endpoint) else "/v1"
     options = {**VENDORS.get(exchange.vendor, {}), **exchange.options, "stream": exchange.streamed}
     return AdapterSettings(name=NAME, adapter=NAME, base_url=url + base, api_key="sk-replay", options=options)
 
@@ -431,5 +465,6 @@ DIALECT = ChatDialect(
     expected=expected,
     allowed=ALLOWED,
     normal=normal,
+    recorded=recorded,
     not_applicable=not_applicable,
 )
