@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 
@@ -30,14 +31,13 @@ class Work:
 
 
 def question(model: str) -> chat_pb2.ChatRequest:
-    """A short conversation, for a model to go on with."""
-    turns = [
-        (content_pb2.ROLE_USER, "What is the capital of France?"),
-        (content_pb2.ROLE_ASSISTANT, "Paris."),
-        (content_pb2.ROLE_USER, "And how many people live there, more or less? Answer in one sentence, please."),
-    ]
-    messages = [content_pb2.Message(role=role, parts=[content_pb2.Part(text=text)]) for role, text in turns]
-    return chat_pb2.ChatRequest(model=model, system=[content_pb2.Part(text="Be brief.")], messages=messages)
+    """An instruction and a question."""
+    asked = content_pb2.Part(text="How many people live in Paris, more or less? Answer in one sentence, please.")
+    return chat_pb2.ChatRequest(
+        model=model,
+        system=[content_pb2.Part(text="Be brief.")],
+        messages=[content_pb2.Message(role=content_pb2.ROLE_USER, parts=[asked])],
+    )
 
 
 def gateway_yaml() -> str:
@@ -88,14 +88,16 @@ class Load:
         check(counts, work)
 
     async def _play_whole(self, channel: grpc.aio.Channel, work: Work, left: Iterator[int]) -> int:
-        call, count = channel.unary_unary(work.method), 0
+        call: Any = channel.unary_unary(work.method)
+        count = 0
         for _ in left:
             await call(work.request, metadata=self._metadata, timeout=TIMEOUT)
             count += 1
         return count
 
     async def _play_stream(self, channel: grpc.aio.Channel, work: Work, left: Iterator[int]) -> int:
-        call, count = channel.unary_stream(work.method), 0
+        call: Any = channel.unary_stream(work.method)
+        count = 0
         for _ in left:
             async for _message in call(work.request, metadata=self._metadata, timeout=TIMEOUT):
                 count += 1
