@@ -50,5 +50,6 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "output_modalities": _modalities,
     "context_tokens": int,
     "max_output_tokens": int,
+    "embedding_dimensions": lambda sizes: tuple(map(int, sizes)),
     "parameters": lambda paths: frozenset(map(str, paths)),
 }
