@@ -11,6 +11,7 @@ from maestro_spi.settings import AdapterSettings
 # One line for each adapter of ours: where its class is.
 ADAPTERS: Mapping[str, str] = {
     "anthropic": "maestro_adapters.anthropic.adapter:Anthropic",
+    "azure": "maestro_adapters.azure:Azure",
     "local_embedding": "maestro_adapters.local_embedding:LocalEmbedding",
     "openai_chat": "maestro_adapters.openai_chat.adapter:OpenAIChat",
     "openai_responses": "maestro_adapters.openai_responses.adapter:OpenAIResponses",

@@ -57,7 +57,7 @@ async def run(exchanges: Iterable[Exchange], tally: Tally) -> Tally:
     """Play them all, one after the other."""
     takers = dialects()
     for exchange in exchanges:
-        dialect = takers.get(exchange.protocol)
+        dialect = takers.get(exchange.provider) or takers.get(exchange.protocol)
         if dialect is None:
             reason = tally.inapplicable.get(exchange.protocol, "")
             if not reason:

@@ -178,11 +178,11 @@ class Reader:
     # Items, the beginning and the end.
 
     def _item_added(self, event: Event) -> None:
-        if event.item is not None:
-            self._output.begin(_index(event), event.item)
+        if event.item:
+            self._output.begin(_index(event), items.read(event.item))
 
     def _item_done(self, event: Event) -> None:
-        if event.item is not None:
+        if event.item:
             self._output.finish(_index(event), event.item)
 
     def _started(self, event: Event) -> None:

@@ -25,8 +25,7 @@ class Event(msgspec.Struct):
     content_index: int | None = None
     summary_index: int | None = None
     item_id: str | None = None
-    item: dict[str, Any] | None = None
-    part: dict[str, Any] | None = None
+    item: msgspec.Raw = msgspec.Raw()
     response: msgspec.Raw = msgspec.Raw()
     text: str | None = None
     refusal: str | None = None
@@ -75,7 +74,7 @@ class Response(msgspec.Struct):
     status: str | None = None
     error: dict[str, Any] | str | None = None
     incomplete_details: Incomplete | None = None
-    output: list[dict[str, Any]] | None = None
+    output: list[msgspec.Raw] | None = None
     usage: Usage | None = None
     service_tier: str | None = None
     tool_usage: dict[str, Any] | None = None

@@ -66,6 +66,12 @@ TOOL_TYPES: Mapping[str, str] = {"code_execution": "code_interpreter", "computer
 _TEXTS = ("arguments", "input")
 
 
+def read(raw: msgspec.Raw) -> Item:
+    """An item; what is none is empty."""
+    item = msgspec.json.decode(raw)
+    return item if isinstance(item, dict) else {}
+
+
 def arguments(item: Item, call: Call) -> str:
     """The arguments of a call as JSON text; those that the model wrote as text stay as they are."""
     field = next((field for field in call.arguments if item.get(field) is not None), None)

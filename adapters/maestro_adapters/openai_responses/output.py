@@ -97,11 +97,12 @@ class Output:
 
     # Once they are whole.
 
-    def finish(self, index: Index, item: Item) -> None:
+    def finish(self, index: Index, raw: msgspec.Raw) -> None:
         """All of an item is there. Saying so again changes nothing."""
         if index in self._whole:
             return
         self._whole.add(index)
+        item = items.read(raw)
         self._items[index] = item
         kind = text(item.get("type"))
         self._linked |= kind not in ("message", "function_call")
@@ -112,14 +113,14 @@ class Output:
         elif kind in CALLS:
             self._call(index, item, CALLS[kind])
         else:
-            self._answer.opaque(kind, items.text_of(item))
+            self._answer.opaque(kind, bytes(raw).decode())
 
-    def finish_rest(self, output: Sequence[Item]) -> None:
+    def finish_rest(self, output: Sequence[msgspec.Raw]) -> None:
         """The items of the whole response: those that have not come by themselves."""
         ids = {item.get("id") for index, item in self._items.items() if index in self._whole} - {None}
-        for index, item in enumerate(output):
-            if item.get("id") not in ids:
-                self.finish(index, item)
+        for index, raw in enumerate(output):
+            if items.read(raw).get("id") not in ids:
+                self.finish(index, raw)
 
     def _keeps(self, item: Item) -> bool:
         return self._linked or any(value is not None and key not in _PLAIN for key, value in item.items())
@@ -161,7 +162,8 @@ class Output:
         if not keys:
             keys = [(index, "summary", 0)]
             self._answer.reasoning(redacted=True, key=keys[0])
-        self._answer.state(ITEM, items.without(item, "summary", "content"), key=keys[-1])
+        carried = [field for field in ("summary", "content") if item.get(field)]
+        self._answer.state(ITEM, items.without(item, *carried), key=keys[-1])
         for key in keys:
             self._answer.close(key)
 
