@@ -102,6 +102,7 @@ class Gemini:
             raise self._failures.unreadable("a page instead of an answer", model)
         if kind == "application/json":
             reader.whole(await http.whole(response))
+            yield
             return
         frames = Frames()
         patience = lambda: http.USAGE_GRACE if reader.finished else None  # noqa: E731
@@ -113,6 +114,7 @@ class Gemini:
         with suppress(msgspec.DecodeError):  # what a cut has torn is no response
             for payload in frames.close():
                 reader.read(payload)
+        yield
 
     async def embed(self, request: embedding_pb2.EmbedRequest) -> Vectors:
         """Vectors of texts, and of media where the model takes them."""

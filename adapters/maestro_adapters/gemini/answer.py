@@ -18,7 +18,7 @@ from maestro_adapters.gemini.said import (
     RawChunk,
     UsageMetadata,
 )
-from maestro_adapters.gemini.usage import counts, usage_of
+from maestro_adapters.gemini.usage import later, usage_of
 from maestro_spi.answer import Answer
 from maestro_spi.errors import MaestroError, ProviderWord, Reason
 
@@ -158,9 +158,8 @@ class Reader:
         self._response_id = chunk.response_id or self._response_id
         if feedback is not None:
             self._warn("PROMPT_FLAGGED", "a filter finds harm in the prompt", feedback.safety_ratings)
-        usage = chunk.usage_metadata
-        if usage is not None and (self._usage is None or counts(usage)):
-            self._usage = usage  # cumulative: the last that counts is the bill
+        if chunk.usage_metadata is not None:
+            self._usage = later(self._usage, chunk.usage_metadata)
 
     def _blocked(self, feedback: PromptFeedback) -> MaestroError:
         category = "" if feedback.block_reason in UNSPECIFIED else str(feedback.block_reason)

@@ -40,7 +40,6 @@ class Conversation:
         self._ran: set[str] = set()  # calls that a provider ran itself
         self._system: list[Json] = []
         self._developer: list[Json] = []
-        self._last_role = content_pb2.ROLE_UNSPECIFIED
         self._results: list[tuple[int, Json]] = []
         self._writers: Mapping[str, Callable[[content_pb2.Part, str], Iterable[Json]]] = {
             "text": lambda part, where: [self._text(part.text, part, where)],
@@ -79,17 +78,15 @@ class Conversation:
                 return
             case content_pb2.ROLE_ASSISTANT:
                 self._flush()
-                self._add("model", parts, again=self._last_role == content_pb2.ROLE_ASSISTANT)
+                self._add("model", parts, joined=True)
             case content_pb2.ROLE_TOOL:
                 self._results.extend((LAST, part) for part in parts)
             case _:
                 self._flush()
                 self._add("user", parts)
-        if parts:
-            self._last_role = message.role
 
-    def _add(self, role: str, parts: list[Json], *, again: bool = False) -> None:
-        if again and self.contents:
+    def _add(self, role: str, parts: list[Json], *, joined: bool = False) -> None:
+        if joined and self.contents and self.contents[-1]["role"] == role:
             self.contents[-1]["parts"].extend(parts)
         elif parts:
             self.contents.append({"role": role, "parts": parts})

@@ -92,7 +92,7 @@ def ask(request: chat_pb2.ChatRequest, provider: str, adapter: str, thinking: Th
     """The request in Gemini's words. `thinking` says how the model takes efforts, where its name does not."""
     style: Thinking = thinking or ("budget" if _BY_BUDGET.search(request.model) else "level")
     conversation = Conversation(request, provider, signs_calls=style == "level")
-    asking = _Asking(request, style, conversation.warnings)
+    asking = _Asking(request, style, conversation.warnings, vertex=adapter == "vertex")
     body: Json = {"contents": conversation.contents}
     if conversation.system:
         body["systemInstruction"] = {"parts": conversation.system}
@@ -109,8 +109,11 @@ def ask(request: chat_pb2.ChatRequest, provider: str, adapter: str, thinking: Th
 class _Asking:
     """Everything but the conversation."""
 
-    def __init__(self, request: chat_pb2.ChatRequest, style: Thinking, warnings: list[common_pb2.Warning]) -> None:
+    def __init__(
+        self, request: chat_pb2.ChatRequest, style: Thinking, warnings: list[common_pb2.Warning], *, vertex: bool
+    ) -> None:
         self._request = request
+        self._vertex = vertex
         self._style: Thinking = style
         self._warnings = warnings
 
@@ -130,7 +133,7 @@ class _Asking:
         tools = [{"functionDeclarations": functions}, *others] if functions else others
         if tools:
             body["tools"] = tools
-        if functions and others and self._style == "level":
+        if functions and others and self._style == "level" and not self._vertex:
             body["toolConfig"] = {"includeServerSideToolInvocations": True}  # it takes both together only so
 
     def choice(self, body: Json) -> None:

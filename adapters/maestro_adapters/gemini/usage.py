@@ -5,6 +5,20 @@ from collections.abc import Iterable, Mapping
 from maestro.v1 import common_pb2
 from maestro_adapters.gemini.said import ModalityCount, UsageMetadata
 
+COUNTS = (
+    "prompt_token_count",
+    "tool_use_prompt_token_count",
+    "candidates_token_count",
+    "thoughts_token_count",
+    "cached_content_token_count",
+    "total_token_count",
+    "prompt_tokens_details",
+    "tool_use_prompt_tokens_details",
+    "candidates_tokens_details",
+    "service_tier",
+    "traffic_type",
+)
+
 # Enums may come as their numbers.
 MODALITIES: Mapping[str | int, common_pb2.Modality.ValueType] = {
     "TEXT": common_pb2.MODALITY_TEXT,
@@ -20,14 +34,18 @@ MODALITIES: Mapping[str | int, common_pb2.Modality.ValueType] = {
 }
 
 
-def counts(told: UsageMetadata) -> bool:
-    """Does it say anything of tokens?"""
-    return told.prompt_token_count is not None or told.total_token_count is not None
+def later(before: UsageMetadata | None, told: UsageMetadata) -> UsageMetadata:
+    """What is known once more has been told: counts are cumulative, and one that is left out stays as it was."""
+    if before is not None:
+        for name in COUNTS:
+            if getattr(told, name) is None:
+                setattr(told, name, getattr(before, name))
+    return told
 
 
 def usage_of(told: UsageMetadata | None, searches: int) -> common_pb2.Usage | None:
     """The same in our classes: prompts of tools are input, thoughts are output, and sub-counts are within."""
-    if told is None or not counts(told):
+    if told is None or (told.prompt_token_count is None and told.total_token_count is None):
         return None
     usage = common_pb2.Usage(
         input_tokens=(told.prompt_token_count or 0) + (told.tool_use_prompt_token_count or 0),
