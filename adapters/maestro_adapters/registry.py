@@ -12,10 +12,12 @@ from maestro_spi.settings import AdapterSettings
 ADAPTERS: Mapping[str, str] = {
     "anthropic": "maestro_adapters.anthropic.adapter:Anthropic",
     "azure": "maestro_adapters.azure:Azure",
+    "gemini": "maestro_adapters.gemini.adapter:Gemini",
     "local_embedding": "maestro_adapters.local_embedding:LocalEmbedding",
     "openai_chat": "maestro_adapters.openai_chat.adapter:OpenAIChat",
     "openai_responses": "maestro_adapters.openai_responses.adapter:OpenAIResponses",
     "scripted": "maestro_adapters.scripted.adapter:Scripted",
+    "vertex": "maestro_adapters.gemini.adapter:Gemini",
 }
 
 ENTRY_POINTS = "maestro.adapters"  # the group in which other packages offer theirs
