@@ -18,6 +18,7 @@ from maestro_adapters.openai_responses.quirks import Quirks
 from maestro_adapters.wire import http
 from maestro_adapters.wire.errors import request_id
 from maestro_adapters.wire.sse import COMMENT, EventSplitter
+from maestro_adapters.wire.sse import Event as Heard
 from maestro_spi.answer import Answer
 from maestro_spi.capability import ModelFacts
 from maestro_spi.errors import MaestroError
@@ -97,10 +98,11 @@ class OpenAIResponses:
                     splitter = EventSplitter()
                     async with aclosing(http.reads(response, patience=call.patience)) as reads:
                         async for data in reads:
-                            for name, event in splitter.feed(data):
-                                call.event(name, event)
+                            failed = call.take(splitter.feed(data))
                             for told in answer.drain():
                                 yield told
+                            if failed is not None:
+                                raise failed
                     with suppress(msgspec.DecodeError):  # what a cut has torn is no event
                         for name, event in splitter.close():
                             call.event(name, event)
@@ -132,6 +134,15 @@ class _Call:
     def patience(self) -> float | None:
         """How long the next read is waited for: as ever, or briefly after the last event."""
         return http.CLOSING_GRACE if self._reader.finished else None
+
+    def take(self, events: Sequence[Heard]) -> Exception | None:
+        """The events of one read. What went wrong comes after what was said before it."""
+        try:
+            for name, data in events:
+                self.event(name, data)
+        except (MaestroError, msgspec.MsgspecError) as error:
+            return error
+        return None
 
     def event(self, name: bytes, data: bytes) -> None:
         """One event of the stream."""
