@@ -6,6 +6,7 @@ from contextlib import aclosing, suppress
 import anthropic
 import httpx2
 import msgspec
+from pydantic import SecretStr
 
 from maestro.v1 import chat_pb2
 from maestro_adapters.anthropic.answer import Reader
@@ -16,7 +17,7 @@ from maestro_adapters.anthropic.question import Question, ask
 from maestro_adapters.facts import read_facts
 from maestro_adapters.wire import http
 from maestro_adapters.wire.errors import failure, request_id
-from maestro_adapters.wire.sse import COMMENT, EventSplitter
+from maestro_adapters.wire.sse import COMMENT, Event, EventSplitter
 from maestro_spi.answer import Answer
 from maestro_spi.capability import ModelFacts
 from maestro_spi.errors import MaestroError
@@ -35,8 +36,10 @@ class Anthropic:
         self._models = _models(settings.options.get("models"))
         self._limits = {model.name: model.max_output_tokens for model in self._models}
         self._host = Host(settings, self._options)
-        self._secret = settings.api_key.get_secret_value() if settings.api_key else ""
-        self._failures = http.Failures(DIALECT, settings.name, secret=self._secret, sdk=(anthropic.AnthropicError,))
+        self._key = settings.api_key or SecretStr("")
+        self._failures = http.Failures(
+            DIALECT, settings.name, secret=self._key.get_secret_value(), sdk=(anthropic.AnthropicError,)
+        )
 
     def models(self) -> Sequence[ModelFacts]:
         """Those of the settings; without any, those that every key may ask."""
@@ -71,19 +74,32 @@ class Anthropic:
                     for event in call.end():
                         yield event
         except MaestroError as error:
-            raise measured(error) from error.__cause__
+            measured(error)
+            raise
 
     async def _stream(self, call: "_Call", response: httpx2.Response) -> AsyncGenerator[chat_pb2.ChatEvent]:
         splitter = EventSplitter()
         async with aclosing(http.reads(response, patience=call.patience)) as reads:
             async for data in reads:
-                for name, event in splitter.feed(data):
-                    self._told(call, call.event(name, event), response)
-                for told in call.answer.drain():
+                failed = self._fed(call, splitter.feed(data), response)
+                for told in call.answer.drain():  # what was said before a failure was said
                     yield told
+                if failed is not None:
+                    raise failed
         with suppress(msgspec.DecodeError):  # what a cut has torn is no event
             for name, event in splitter.close():
                 self._told(call, call.event(name, event), response)
+
+    def _fed(self, call: "_Call", events: Sequence[Event], response: httpx2.Response) -> MaestroError | None:
+        """The failure among the events of one read, if there is one; what comes after it does not count."""
+        try:
+            for name, event in events:
+                self._told(call, call.event(name, event), response)
+        except MaestroError as error:
+            return error
+        except msgspec.MsgspecError as error:
+            return self._failures.translate(error, call.model, call.answer)
+        return None
 
     def _told(self, call: "_Call", error: bytes | None, response: httpx2.Response) -> None:
         """An error in the place of an event, or of a message."""
@@ -95,7 +111,7 @@ class Anthropic:
                 provider=self._name,
                 model=call.model,
                 headers=response.headers,
-                secret=self._secret,
+                secret=self._key.get_secret_value(),
                 spoken=call.answer.spoken,
                 phase="stream",
             )
@@ -130,18 +146,18 @@ class _Call:
         if self._warnings and kind == "message_start":
             self._warn()
         if self._raw is not None:
-            self._raw.append(data.decode())
+            self._raw.append(str(data, "utf-8", "replace"))
         if self._events:
-            self.answer.provider_event(kind, data.decode())
+            self.answer.provider_event(kind, str(data, "utf-8", "replace"))
         return data if kind == "error" or name == b"error" else None
 
     def whole(self, data: bytes) -> bytes | None:
         """The whole message; itself if it is an error."""
         kind = self._reader.whole(data)
         if self._raw is not None:
-            self.answer.metadata(raw_json=data.decode())
+            self.answer.metadata(raw_json=str(data, "utf-8", "replace"))
         if self._events:
-            self.answer.provider_event(kind, data.decode())
+            self.answer.provider_event(kind, str(data, "utf-8", "replace"))
         return data if kind == "error" else None
 
     def end(self) -> list[chat_pb2.ChatEvent]:

@@ -79,7 +79,7 @@ class Blocks:
     def close(self, index: int) -> None:
         """A block is whole."""
         if index in self._unsaid:
-            self._arguments(index, self._unsaid[index].decode())
+            self._arguments(index, str(self._unsaid[index], "utf-8", "replace"))
         self._answer.close(index)
         if index in self._runs.values():
             self._answer.tool_update(index, RUNNING)
@@ -136,7 +136,7 @@ class Blocks:
             cited_text=source.cited_text or "",
             start_page=source.start_page_number or 0,
             end_page=max((source.end_page_number or 1) - 1, 0),
-            provider_json=raw.decode(),
+            provider_json=str(raw, "utf-8", "replace"),
         )
         self._answer.citation(citation, key=index)
 
@@ -144,7 +144,7 @@ class Blocks:
         block = said.block(raw)
         if block.type.endswith("_tool_result") and block.tool_use_id:
             self._ran(block)
-        self._answer.opaque(block.type, raw.decode())
+        self._answer.opaque(block.type, str(raw, "utf-8", "replace"))
 
     def _ran(self, block: said.Block) -> None:
         content = bytes(block.content) or b"null"
@@ -157,7 +157,7 @@ class Blocks:
                 tool_call_id=call,
                 name=block.type.removesuffix("_tool_result"),
                 content=[content_pb2.Part(text=text) for text in _texts(content)],
-                structured_json=content.decode(),
+                structured_json=str(content, "utf-8", "replace"),
                 is_error=failed,
                 error_code=code or "",
             )

@@ -50,10 +50,9 @@ def complaint(said: object) -> Complaint:
     return replace(read, status=STATUSES.get(read.type, 500))
 
 
-def measured(error: MaestroError) -> MaestroError:
-    """The same error, with the numbers of an overflow where the caller finds them."""
+def measured(error: MaestroError) -> None:
+    """Put the numbers of an overflow where the caller finds them."""
     found = _TOKENS.search(error.word.message) if error.reason is Reason.CONTEXT_OVERFLOW else None
     if found:
         error.metadata["inputTokens"] = str(int(found[1]) + int(found[2] or 0))
         error.metadata["contextTokens"] = found[3]
-    return error

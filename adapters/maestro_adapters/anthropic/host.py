@@ -43,7 +43,7 @@ class Host:
     def __init__(self, settings: AdapterSettings, options: Options) -> None:
         self._options = options
         over_http = http.options_of(settings)
-        self._key = settings.api_key.get_secret_value() if settings.api_key else ""
+        key = settings.api_key.get_secret_value() if settings.api_key else ""
         common: dict[str, Any] = {
             "http_client": http.client(over_http),
             "timeout": http.timeout(over_http),
@@ -53,7 +53,7 @@ class Host:
         self._client: anthropic.AsyncAnthropic | anthropic.AsyncAnthropicVertex
         if options.vertex is None:
             self._client = anthropic.AsyncAnthropic(
-                api_key=self._key or "none",
+                api_key=key or "none",
                 base_url=(settings.base_url or "https://api.anthropic.com").rstrip("/").removesuffix("/v1"),
                 default_headers={"anthropic-version": options.api_version or API_VERSION},
                 **common,
@@ -62,7 +62,7 @@ class Host:
             self._client = anthropic.AsyncAnthropicVertex(
                 project_id=options.vertex.project,
                 region=options.vertex.region,
-                access_token=self._key or None,
+                access_token=key or None,
                 base_url=settings.base_url,
                 **common,
             )

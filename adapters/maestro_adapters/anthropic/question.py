@@ -273,7 +273,10 @@ class _Asking:
             return schema  # the provider may know better, or says what is wrong
 
     def _answer_by_tool(self, schema: dict[str, Any], description: str) -> None:
-        self.question.answer_tool = name = self._spell(ANSWER_TOOL)
+        name = ANSWER_TOOL
+        while name in self._spelt.values():
+            name += "_"
+        self.question.answer_tool = name
         tool = {"name": name, "description": description or "Give the answer.", "input_schema": schema}
         self.question.body.setdefault("tools", []).append(tool)
 

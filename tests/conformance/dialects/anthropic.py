@@ -51,7 +51,11 @@ REASONS = {
     "api_error": Reason.PROVIDER_UNAVAILABLE,
     "overloaded_error": Reason.PROVIDER_UNAVAILABLE,
 }
-OVERFLOW = re.compile("prompt is too long|exceed context limit")
+WORDS = (
+    (re.compile("prompt is too long|exceed context limit"), Reason.CONTEXT_OVERFLOW),
+    (re.compile("content filtering policy"), Reason.PROMPT_BLOCKED),
+    (re.compile("credit balance"), Reason.PROVIDER_QUOTA_EXHAUSTED),
+)
 VERTEX = re.compile(r"/v1/projects/([^/]+)/locations/([^/]+)/publishers/anthropic/models/([^/:]+):\w+")
 PLAIN = {"messages": [{"role": "user", "content": "Hello"}], "model": "claude-sonnet-4-5", "max_tokens": 1024}
 
@@ -83,14 +87,10 @@ def expected(exchange: Exchange) -> Expected:
     """What an independent reader found, in our classes: tokens of the cache are input too."""
     told = exchange.expected
     if error := told.get("error"):
-        reason = REASONS.get(error["type"], Reason.PROVIDER_REJECTED_REQUEST)
-        overflow = reason is Reason.PROVIDER_REJECTED_REQUEST and OVERFLOW.search(error["message"] or "")
-        return Expected(
-            told["text"],
-            told["reasoning_text"],
-            reason=Reason.CONTEXT_OVERFLOW if overflow else reason,
-            code=error["type"],
-        )
+        reason = REASONS.get(error["type"] or "", Reason.PROVIDER_REJECTED_REQUEST)
+        if reason is Reason.PROVIDER_REJECTED_REQUEST:
+            reason = next((said for words, said in WORDS if words.search(error["message"] or "")), reason)
+        return Expected(told["text"], told["reasoning_text"], reason=reason, code=error["type"])
     cached, written = told["cached_tokens"] or 0, told["cache_write_tokens"] or 0
     known = told["input_tokens"] is not None
     finish = FINISH.get(told["finish_reason"], chat_pb2.FINISH_REASON_OTHER)
