@@ -286,6 +286,13 @@ async def test_an_expired_deadline_is_the_callers_own_status(wire: Wire) -> None
         assert answer.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+async def test_a_call_whose_deadline_has_passed_leaves_at_once(wire: Wire) -> None:
+    for late in (0.0005, 0.001, 0.01) * 8:
+        await refused(wire.chat.CompleteChat(ask(script=[{"stall": True}]), metadata=BEARER, timeout=late))
+        async with asyncio.timeout(2):
+            await wire.gateway.envelope.empty()
+
+
 async def test_two_hundred_metadata_entries_are_taken_or_refused_in_one_piece(wire: Wire) -> None:
     many = tuple((f"x-noise-{number}", "v") for number in range(200))
     code = await wire.chat.CompleteChat(ask("hi"), metadata=(*BEARER, *many)).code()
