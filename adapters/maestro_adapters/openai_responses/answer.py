@@ -179,11 +179,12 @@ class Reader:
 
     def _item_added(self, event: Event) -> None:
         if event.item:
-            self._output.begin(_index(event), items.read(event.item))
+            item = items.read(event.item)
+            self._output.begin(_index(event, item), item)
 
     def _item_done(self, event: Event) -> None:
         if event.item:
-            self._output.finish(_index(event), event.item)
+            self._output.finish(_index(event, items.read(event.item)), event.item)
 
     def _started(self, event: Event) -> None:
         response = _response(event.response) if event.response else Response()
@@ -225,5 +226,8 @@ class Reader:
         return reason
 
 
-def _index(event: Event) -> int | str:
-    return event.item_id or "" if event.output_index is None else event.output_index
+def _index(event: Event, item: Mapping[str, Any] | None = None) -> int | str:
+    """Which item an event is about: by its place, or, where a server leaves that out, by its id."""
+    if event.output_index is not None:
+        return event.output_index
+    return event.item_id or text((item or {}).get("id"))

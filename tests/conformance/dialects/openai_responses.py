@@ -254,6 +254,8 @@ def expected(exchange: Exchange) -> Expected:
         if "api key" in (error.get("message") or "").lower():
             reason = Reason.PROVIDER_AUTH_FAILED
         return Expected(text=told.get("text") or "", reason=reason, code=code or error.get("type"))
+    if exchange.streamed and told["finish_reason"] is None:
+        return Expected(text=told["text"], reasoning=told["reasoning_text"], reason=Reason.STREAM_BROKEN)
     calls = [_call(call) for call in told.get("tool_calls") or ()]
     calls += [
         ExpectedCall(None, CALLS[name].tool)
@@ -263,7 +265,7 @@ def expected(exchange: Exchange) -> Expected:
     return Expected(
         text=_whole_text(exchange) if "final_differs" in exchange.tags else told.get("text") or "",
         reasoning=told.get("reasoning_text") or "",
-        refusal=told.get("refusal"),
+        refusal=told.get("refusal") or "",
         calls=calls,
         finish=_finish(told, calls),
         finish_word=told.get("finish_reason"),
@@ -287,11 +289,9 @@ def _call(call: Mapping[str, Any]) -> ExpectedCall:
 
 def _client_runs(name: str, exchange: Exchange) -> bool:
     """Shells, patches and screens are the caller's, unless the shell is in a container of the provider's."""
-    return (
-        name in CALLS
-        and CALLS[name].executor == content_pb2.TOOL_EXECUTOR_CLIENT
-        and not (name == "shell_call" and b"container_reference" in exchange.body)
-    )
+    call = CALLS.get(name)
+    hosted = name == "shell_call" and b"container_reference" in exchange.body
+    return call is not None and call.tool != "" and call.executor == content_pb2.TOOL_EXECUTOR_CLIENT and not hosted
 
 
 def _whole_text(exchange: Exchange) -> str:
