@@ -12,6 +12,7 @@ from maestro_spi.settings import AdapterSettings
 ADAPTERS: Mapping[str, str] = {
     "anthropic": "maestro_adapters.anthropic.adapter:Anthropic",
     "azure": "maestro_adapters.azure:Azure",
+    "bedrock": "maestro_adapters.bedrock.adapter:Bedrock",
     "gemini": "maestro_adapters.gemini.adapter:Gemini",
     "local_embedding": "maestro_adapters.local_embedding:LocalEmbedding",
     "openai_chat": "maestro_adapters.openai_chat.adapter:OpenAIChat",
