@@ -1,7 +1,7 @@
 """Gemini, by API key or by Vertex."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 import httpx2
 import msgspec
@@ -13,7 +13,7 @@ from maestro_adapters.facts import capabilities, read_facts
 from maestro_adapters.gemini import embedding
 from maestro_adapters.gemini.answer import Reader
 from maestro_adapters.gemini.errors import DIALECT
-from maestro_adapters.gemini.frames import Frames
+from maestro_adapters.gemini.frames import Frames, is_json
 from maestro_adapters.gemini.question import PARAMETERS, ask
 from maestro_adapters.gemini.sender import VERTEX, Options, Sender
 from maestro_adapters.wire import http
@@ -85,36 +85,40 @@ class Gemini:
             async with http.closing(await self._sender.post(request.model, verb, question.body)) as response:
                 answer.metadata(request_id=request_id(response.headers), headers=http.kept(response.headers))
                 try:
-                    async with aclosing(self._pieces(response, reader, request.model)) as pieces:
-                        async for _ in pieces:
+                    async with aclosing(self._responses(response, reader, request.model)) as reads:
+                        async for responses in reads:
+                            for payload in responses:
+                                reader.read(payload)
                             for told in answer.drain():
                                 yield told
+                except (MaestroError, msgspec.MsgspecError):
+                    for told in answer.drain() if answer.spoken else ():  # what came before it has been said
+                        yield told
+                    raise
                 finally:
                     reader.account()  # what was spent is spent, however it ended
                 reader.close()
                 for told in answer.end():
                     yield told
 
-    async def _pieces(self, response: httpx2.Response, reader: Reader, model: str) -> AsyncGenerator[None]:
-        """Feed the reader; yield whenever there may be news."""
+    async def _responses(self, response: httpx2.Response, reader: Reader, model: str) -> AsyncGenerator[list[bytes]]:
+        """What each read brought."""
         kind = http.media_type(response)
         if kind == "text/html":
             raise self._failures.unreadable("a page instead of an answer", model)
         if kind == "application/json":
-            reader.whole(await http.whole(response))
-            yield
+            reader.read(await http.whole(response), whole=True)
+            yield []
             return
         frames = Frames()
-        patience = lambda: http.USAGE_GRACE if reader.finished else None  # noqa: E731
+
+        def patience() -> float | None:
+            return http.USAGE_GRACE if reader.finished else None
+
         async with aclosing(http.reads(response, patience=patience)) as reads:
             async for data in reads:
-                for payload in frames.feed(data):
-                    reader.read(payload)
-                yield
-        with suppress(msgspec.DecodeError):  # what a cut has torn is no response
-            for payload in frames.close():
-                reader.read(payload)
-        yield
+                yield frames.feed(data)
+        yield [payload for payload in frames.close() if is_json(payload)]  # what a cut has torn is no response
 
     async def embed(self, request: embedding_pb2.EmbedRequest) -> Vectors:
         """Vectors of texts, and of media where the model takes them."""

@@ -87,7 +87,6 @@ class Reader:
         self._wants_output = chat_pb2.CHAT_INCLUDE_PROVIDER_TOOL_OUTPUT in request.include
         self._wants_events = chat_pb2.CHAT_INCLUDE_PROVIDER_EVENTS in request.include
         self._raw: list[bytes] | None = [] if chat_pb2.CHAT_INCLUDE_PROVIDER_RAW in request.include else None
-        self._candidates = 0
         self._parts = 0
         self._kind = ""  # of the part that goes on, and its key
         self._key = 0
@@ -100,8 +99,8 @@ class Reader:
         self._usage: UsageMetadata | None = None
         self.finished = False  # has it been said why the answer ended?
 
-    def read(self, payload: bytes) -> None:
-        """Take in one response, or a list of them."""
+    def read(self, payload: bytes, *, whole: bool = False) -> None:
+        """Take in one response, or a list of them. A whole answer is all there, whatever it says of its end."""
         if payload.lstrip()[:1] == b"[":
             for one in _list(payload):
                 self.read(bytes(one))
@@ -116,14 +115,9 @@ class Reader:
         self._about(chunk)
         for candidate in chunk.candidates or ():
             if not candidate.index:  # others were not asked for
-                self._candidates += 1
                 self._candidate(candidate, payload)
-
-    def whole(self, payload: bytes) -> None:
-        """Take in the whole answer. It is all there, whatever it says of its end; a list of responses is a stream."""
-        self.read(payload)
-        if payload.lstrip()[:1] == b"{" and not self.finished:
-            if not self._candidates:
+        if whole and not self.finished:
+            if not chunk.candidates:
                 raise msgspec.ValidationError("an answer without a candidate")
             self._answer.finish(chat_pb2.FINISH_REASON_STOP)
             self.finished = True

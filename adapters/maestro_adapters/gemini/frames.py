@@ -1,5 +1,7 @@
 """Bytes in, responses out: server-sent events, and the bare JSON that may stand in their place."""
 
+import msgspec
+
 from maestro_adapters.wire.bounds import BODY, Unreadable
 from maestro_adapters.wire.sse import COMMENT, EventSplitter
 
@@ -49,3 +51,12 @@ class Frames:
         self._size += len(data)
         if self._size > BODY:
             raise Unreadable(f"an answer of more than {BODY} bytes")
+
+
+def is_json(payload: bytes) -> bool:
+    """Is it whole?"""
+    try:
+        msgspec.json.decode(payload)
+    except msgspec.DecodeError:
+        return False
+    return True

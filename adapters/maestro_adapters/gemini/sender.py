@@ -9,6 +9,7 @@ from google import genai
 from google.auth.credentials import Credentials
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.genai import _transformers
+from google.genai._api_client import BaseApiClient
 from google.genai.types import HttpOptions
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -45,35 +46,44 @@ class Sender:
     def __init__(self, settings: AdapterSettings, options: Options, credentials: Credentials | None = None) -> None:
         self._name = settings.name
         self.vertex = settings.adapter == VERTEX
-        key = settings.api_key.get_secret_value() if settings.api_key else None
-        if key is None and not self.vertex:
-            raise ValueError(f"provider {settings.name!r}: api_key: the Gemini API needs a key")
-        if key is None and options.project is None:
-            raise ValueError(f"provider {settings.name!r}: options.project: Vertex needs a project, or a key")
-        if self.vertex and key is None and credentials is None and options.credentials_file is not None:
-            file = options.credentials_file
-            credentials, _ = google.auth.load_credentials_from_file(file, scopes=SCOPES)  # type: ignore[no-untyped-call]
         over = http.options_of(settings)
         self._timeout = http.timeout(over)
         self._client = http.client(over)
         self._client.event_hooks = {"request": [], "response": [_refuse]}
-        self._sdk = genai.Client(
+        self._missing = ""
+        self._sdk = self._connect(settings, options, credentials)
+
+    def _connect(
+        self, settings: AdapterSettings, options: Options, credentials: Credentials | None
+    ) -> BaseApiClient | None:
+        """The SDK, told all that it would else look for in the environment."""
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        project = options.project if self.vertex else None
+        if self.vertex and key is None and credentials is None and options.credentials_file is not None:
+            file = options.credentials_file
+            credentials, found = google.auth.load_credentials_from_file(file, scopes=SCOPES)  # type: ignore[no-untyped-call]
+            project = project or found
+        if key is None and project is None:
+            self._missing = "options.project, or a key" if self.vertex else "a key"
+            return None
+        client = genai.Client(
             vertexai=self.vertex,
             api_key=key,
             credentials=credentials,
-            project=options.project if self.vertex else None,
-            location=options.location if options.project and self.vertex else None,
+            project=project,
+            location=options.location if project else None,
             http_options=HttpOptions(
                 base_url=settings.base_url,
-                api_version=options.api_version or VERSIONS[settings.adapter],
+                api_version=options.api_version or VERSIONS[VERTEX if self.vertex else "gemini"],
                 httpx_async_client=self._client,
             ),
-        )._api_client
+        )
+        return client._api_client
 
     async def post(self, model: str, verb: str, body: Any) -> httpx2.Response:
         """The answer to a question to a model, its body not read. A refusal is an HTTPStatusError, with its body."""
         try:
-            path = _transformers.t_model(self._sdk, model)
+            path = _transformers.t_model(self._configured(), model)
         except ValueError:
             raise self._no_such_model(model) from None
         if not path.isascii() or any(letter in path for letter in "#%\\ ") or not path.isprintable():
@@ -88,15 +98,17 @@ class Sender:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        self._sdk.close()
+        if self._sdk is not None:
+            self._sdk.close()
         await self._client.aclose()
 
     async def _send(self, method: str, path: str, body: bytes, model: str) -> httpx2.Response:
-        request = self._sdk._build_request(method, path, {})
+        sdk = self._configured()
+        request = sdk._build_request(method, path, {})
         request.data = body
         request.timeout = cast(Any, self._timeout)  # it is handed to our client as it is
         try:
-            sent = await self._sdk._async_request_once(request, stream=True)  # routing decides what to try again
+            sent = await sdk._async_request_once(request, stream=True)  # routing decides what to try again
         except TransportError as error:
             raise self._unsigned(
                 Reason.PROVIDER_UNAVAILABLE, "cannot be reached for a token; try again", model
@@ -105,6 +117,17 @@ class Sender:
             problem = "gives no token for the gateway's credentials; an admin must look at them"
             raise self._unsigned(Reason.PROVIDER_AUTH_FAILED, problem, model) from error
         return cast(httpx2.Response, sent.response_stream)
+
+    def _configured(self) -> BaseApiClient:
+        if self._sdk is None:
+            raise MaestroError(
+                Reason.PROVIDER_NOT_CONFIGURED,
+                f"{self._name} needs {self._missing}; an admin must set it",
+                metadata={"provider": self._name},
+                phase="route",
+                provider=self._name,
+            )
+        return self._sdk
 
     def _unsigned(self, reason: Reason, problem: str, model: str) -> MaestroError:
         return MaestroError(

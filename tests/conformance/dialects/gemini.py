@@ -23,6 +23,7 @@ FINISHES = {
     "SAFETY": chat_pb2.FINISH_REASON_CONTENT_FILTER,
     "PROHIBITED_CONTENT": chat_pb2.FINISH_REASON_CONTENT_FILTER,
     "BLOCKLIST": chat_pb2.FINISH_REASON_CONTENT_FILTER,
+    "LANGUAGE": chat_pb2.FINISH_REASON_CONTENT_FILTER,
     "SPII": chat_pb2.FINISH_REASON_CONTENT_FILTER,
     "MODEL_ARMOR": chat_pb2.FINISH_REASON_CONTENT_FILTER,
     "IMAGE_SAFETY": chat_pb2.FINISH_REASON_CONTENT_FILTER,
@@ -227,15 +228,15 @@ def _tools(request: chat_pb2.ChatRequest, tools: list[Json]) -> None:
 
 
 def _choice(request: chat_pb2.ChatRequest, rest: Json) -> None:
-    config = rest.get("toolConfig", {}).pop("functionCallingConfig", None)
-    if config is not None:
-        mode = config.get("mode", "AUTO")
+    config = rest.get("toolConfig", {}).get("functionCallingConfig", {})
+    mode = config.pop("mode", None)
+    if mode is not None:
         request.tool_choice.mode = MODES[mode]
         if mode == "VALIDATED":  # functions held to their schemas
             for tool in request.tools:
                 if tool.HasField("function"):
                     tool.function.strict = True
-        request.tool_choice.allowed_tools.extend(config.get("allowedFunctionNames", ()))
+        request.tool_choice.allowed_tools.extend(config.pop("allowedFunctionNames", ()))
 
 
 def _generation(request: chat_pb2.ChatRequest, rest: Json) -> None:

@@ -64,11 +64,12 @@ def _ours(exchange: Exchange) -> embedding_pb2.EmbedRequest:
         request.inputs.extend(
             embedding_pb2.EmbedInput(text="Hello") for _ in range(exchange.expected["embedding"]["count"])
         )
-    for one in body.get("requests", ()):
+    for one in body.get("requests") or ([body] if "content" in body else ()):
         _input(request, one["content"]["parts"][0])
-        _config(request, one)
+        _config(request, {**one, **one.get("embedContentConfig", {})})
     for one in body.get("instances", ()):
         request.inputs.add(text=one["content"], title=one.get("title", ""))
+        _config(request, {"taskType": one["task_type"]} if "task_type" in one else {})
     _config(request, body.get("parameters", {}))
     return request
 
