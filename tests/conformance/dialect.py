@@ -1,5 +1,6 @@
 """What the harness asks of a dialect, and the dialects there are: one file each in `dialects/`."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -46,6 +47,11 @@ class ChatDialect:
         None  # the recorded body to compare, where `normal` would not know enough
     )
     not_applicable: Callable[[Exchange], str] = lambda exchange: ""
+    events: Callable[[bytes], list[bytes]] = lambda body: [event + b"\n\n" for event in body.split(b"\n\n") if event]
+    garbage: bytes = b'data: {"choices":[{"del\n\n'  # an event that cannot be read
+    failure: Callable[[int, str], bytes] = lambda status, message: json.dumps(
+        {"error": {"message": message, "type": "", "code": None}}
+    ).encode()  # the body of an error of that status
     content_types: Mapping[bool, str] = field(
         default_factory=lambda: {True: "text/event-stream", False: "application/json"}
     )

@@ -57,18 +57,13 @@ def read(line: str) -> Exchange:
     told = json.loads(line)
     request = told.get("request") or {}
     response = told["response"]
-    if response.get("body_b64"):
-        body = base64.b64decode(response["body_b64"])
-    else:
-        written = response.get("body") or ""
-        body = (written if isinstance(written, str) else json.dumps(written)).encode()
     return Exchange(
         id=told["id"],
         provider=told["provider"],
         protocol=told["protocol"],
         status=response.get("status", 200),
         headers=response.get("headers") or {},
-        body=body,
+        body=_body(response),
         request=request.get("json"),
         path=request.get("url_path") or "",
         expected=told["expected"],
@@ -77,6 +72,23 @@ def read(line: str) -> Exchange:
         options=told.get("options") or {},
         query=request.get("query") or {},
     )
+
+
+def _body(response: Mapping[str, Any]) -> bytes:
+    """As it went over the wire. Ours may say a body as JSON, and a stream as a list of its events."""
+    if response.get("body_b64"):
+        return base64.b64decode(response["body_b64"])
+    if "events" in response:
+        return "".join(_event(event) for event in response["events"]).encode()
+    written = response.get("body") or ""
+    return (written if isinstance(written, str) else json.dumps(written, ensure_ascii=False)).encode()
+
+
+def _event(event: Any) -> str:
+    """A server-sent event: its data, or an object of `event` and `data`."""
+    if isinstance(event, Mapping) and set(event) == {"event", "data"}:
+        return f"event: {event['event']}\ndata: {json.dumps(event['data'], ensure_ascii=False)}\n\n"
+    return f"data: {event if isinstance(event, str) else json.dumps(event, ensure_ascii=False)}\n\n"
 
 
 def corpus(folder: Path, provider: str = "") -> Iterator[Exchange]:

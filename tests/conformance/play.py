@@ -10,7 +10,7 @@ from maestro_spi import AdapterSettings, MaestroError
 from maestro_stream.fold import Fold
 from maestro_stream.grammar import Grammar
 
-PATIENCE = 10.0  # seconds
+PATIENCE = 5.0  # seconds; what is slow is the loading of an SDK, and that is not counted
 
 
 @dataclass(frozen=True)

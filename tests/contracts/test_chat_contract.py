@@ -1,13 +1,14 @@
 """What every chat adapter promises, whatever it speaks to.
 
-An exchange is a request, the adapter that answers it from what its provider said, and what that was. An adapter joins
-with a line in EXCHANGES; one of the registry without a line fails here.
+An exchange is a request, the adapter that answers it from what its provider said, and what that was. Scripts are those
+of the scripted adapter; every other has a folder of its own in tests/exchanges, which a server on loopback plays to the
+real SDK. An adapter of the registry without exchanges fails here.
 """
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,10 @@ from maestro_adapters.registry import ADAPTERS, load
 from maestro_spi import AdapterSettings, ChatProvider, MaestroError, Reason
 from maestro_stream.fold import Fold, fold
 from maestro_stream.grammar import Grammar, check
+from tests.conformance.dialect import ChatDialect, dialects
+from tests.conformance.exchange import Exchange as Recorded
+from tests.conformance.exchange import own
+from tests.conformance.replay import Plan
 
 
 @dataclass(frozen=True)
@@ -25,9 +30,9 @@ class Exchange:
     """What a provider said, and what an answer must make of it. `play(False)` is the same, cut before the end."""
 
     name: str
-    play: Callable[[bool], tuple[ChatProvider, chat_pb2.ChatRequest]]
+    play: Callable[[bool], AbstractAsyncContextManager[tuple[ChatProvider, chat_pb2.ChatRequest]]]
     text: str
-    tool_calls: Sequence[tuple[str, str]] = ()
+    tool_calls: Sequence[tuple[str, str]] | None = None
     finish: chat_pb2.FinishReason.ValueType = chat_pb2.FINISH_REASON_STOP
     output_tokens: int | None = None
 
@@ -39,14 +44,15 @@ def scripted() -> Iterator[Exchange]:
     """Scripts are the exchanges of the scripted adapter."""
 
     def exchange(name: str, script: list[dict[str, Any]], text: str = "", **expected: Any) -> Exchange:
-        def play(whole: bool) -> tuple[ChatProvider, chat_pb2.ChatRequest]:
+        @asynccontextmanager
+        async def play(whole: bool) -> AsyncGenerator[tuple[ChatProvider, chat_pb2.ChatRequest]]:
             steps = script if whole else [*(step for step in script if "finish" not in step), {"cut": True}]
             said = content_pb2.Message(role=content_pb2.ROLE_USER, parts=[content_pb2.Part(text="hi")])
             options = {"scripted": json.dumps(steps)}
             request = chat_pb2.ChatRequest(model="hello", messages=[said], provider_options_json=options)
-            return load(AdapterSettings(name="scripted", adapter="scripted")), request
+            yield load(AdapterSettings(name="scripted", adapter="scripted")), request
 
-        return Exchange(f"scripted: {name}", play, text, **expected)
+        return Exchange(f"scripted: {name}", play, text, **{"tool_calls": (), **expected})
 
     calls = [{"name": "f", "arguments": {"a": 1}}, {"name": "g", "arguments": "{broken"}]
     yield exchange("text", [{"text": ["né", "e 😀"]}, {"usage": {"output_tokens": 4}}], "née 😀", output_tokens=4)
@@ -68,23 +74,61 @@ def scripted() -> Iterator[Exchange]:
     )
 
 
-EXCHANGES: Mapping[str, Sequence[Exchange]] = {"scripted": tuple(scripted())}
+def recorded() -> dict[str, list[Exchange]]:
+    """By adapter, the streams of tests/exchanges that end well."""
+    found: dict[str, list[Exchange]] = {}
+    for told in own():
+        dialect = dialects()[told.protocol]
+        if isinstance(dialect, ChatDialect) and told.streamed and dialect.expected(told).reason is None:
+            found.setdefault(dialect.name, []).append(replayed(dialect, told))
+    return found
+
+
+def replayed(dialect: ChatDialect, told: Recorded) -> Exchange:
+    """A stream of ours, and, cut, no more of it than its beginning."""
+    events = dialect.events(told.body)
+    if len(events) > 1 and "early_end" not in told.tags:  # the tag: its first events say already why it ended
+        early = sum(map(len, events[: max(len(events) // 3, 1)]))
+    else:
+        early = len(events[0]) // 2
+
+    @asynccontextmanager
+    async def play(whole: bool) -> AsyncGenerator[tuple[ChatProvider, chat_pb2.ChatRequest]]:
+        plan = Plan(seed=1) if whole else Plan(seed=1, cut="clean", cut_after=early)
+        async with dialect.replay(told, plan) as replay:
+            yield load(dialect.settings(told, replay.url)), dialect.ours(told)
+
+    expected = dialect.expected(told)
+    return Exchange(
+        told.id,
+        play,
+        expected.text,
+        finish=expected.finish or chat_pb2.FINISH_REASON_STOP,
+        output_tokens=expected.usage.get("output_tokens"),
+    )
+
+
+NOWHERE = "http://127.0.0.1:9"  # some adapters cannot be made without an address
+
+EXCHANGES: Mapping[str, Sequence[Exchange]] = {"scripted": tuple(scripted()), **recorded()}
 
 every = pytest.mark.parametrize("exchange", [each for some in EXCHANGES.values() for each in some], ids=str)
 
 
 async def read(exchange: Exchange, *, whole: bool = True) -> list[chat_pb2.ChatEvent]:
-    adapter, request = exchange.play(whole)
-    try:
-        async with asyncio.timeout(5), aclosing(adapter.chat(request)) as events:
-            return [event async for event in events]
-    finally:
-        await adapter.aclose()
+    async with exchange.play(whole) as (adapter, request):
+        try:
+            async with asyncio.timeout(5), aclosing(adapter.chat(request)) as events:
+                return [event async for event in events]
+        finally:
+            await adapter.aclose()
 
 
 def test_every_adapter_has_exchanges():
-    chatting = {name for name in ADAPTERS if hasattr(load(AdapterSettings(name="p", adapter=name)), "chat")}
-    assert set(EXCHANGES) == chatting, "write exchanges of the new adapter, and a line in EXCHANGES"
+    chatting = {
+        name for name in ADAPTERS if hasattr(load(AdapterSettings(name="p", adapter=name, base_url=NOWHERE)), "chat")
+    }
+    assert set(EXCHANGES) == chatting, "write exchanges of the new adapter: tests/conformance/README.md"
 
 
 @every
@@ -98,7 +142,8 @@ async def test_the_answer_is_what_the_provider_said(exchange):
     parts = [part for message in answer.messages for part in message.parts]
     calls = [part.tool_call for part in parts if part.HasField("tool_call")]
     assert "".join(part.text for part in parts) == exchange.text
-    assert [(call.name, call.arguments_json) for call in calls] == list(exchange.tool_calls)
+    if exchange.tool_calls is not None:
+        assert [(call.name, call.arguments_json) for call in calls] == list(exchange.tool_calls)
     assert len({call.id for call in calls} - {""}) == len(calls)
     assert answer.finish_reason == exchange.finish
     if exchange.output_tokens is not None:
@@ -114,47 +159,48 @@ async def test_its_usage_is_whole(exchange):
 
 
 @every
-async def test_the_same_exchange_makes_the_same_events(exchange):
-    assert await read(exchange) == await read(exchange)
+async def test_the_same_exchange_makes_the_same_answer(exchange):
+    assert fold(await read(exchange)) == fold(await read(exchange))
 
 
 @every
 async def test_a_stream_that_stops_early_is_broken_whatever_came_before(exchange):
-    adapter, request = exchange.play(False)
     grammar, folded = Grammar(numbered=False), Fold()
 
     async def watch() -> None:
-        async with asyncio.timeout(5), aclosing(adapter.chat(request)) as events:
-            async for event in events:
-                grammar.see(event)
-                folded.add(event)
+        async with exchange.play(False) as (adapter, request):
+            try:
+                async with asyncio.timeout(5), aclosing(adapter.chat(request)) as events:
+                    async for event in events:
+                        grammar.see(event)
+                        folded.add(event)
+            finally:
+                await adapter.aclose()
 
     with pytest.raises(MaestroError) as broken:
         await watch()
-    await adapter.aclose()
     assert broken.value.reason is Reason.STREAM_BROKEN
     assert broken.value.retryable == (not folded.response().messages)
 
 
 @every
 async def test_the_request_is_read_and_never_changed(exchange):
-    adapter, request = exchange.play(True)
-    before = request.SerializeToString(deterministic=True)
-    async with asyncio.timeout(5), aclosing(adapter.chat(request)) as events:
-        async for _ in events:
-            pass
-    await adapter.aclose()
+    async with exchange.play(True) as (adapter, request):
+        before = request.SerializeToString(deterministic=True)
+        async with asyncio.timeout(5), aclosing(adapter.chat(request)) as events:
+            async for _ in events:
+                pass
+        await adapter.aclose()
     assert request.SerializeToString(deterministic=True) == before
 
 
 @every
 async def test_closing_it_anywhere_leaves_nothing_behind(exchange):
-    for point in range(len(await read(exchange))):
-        adapter, request = exchange.play(True)
-        async with asyncio.timeout(5):
+    for point in range(4):
+        async with exchange.play(True) as (adapter, request), asyncio.timeout(5):
             events = adapter.chat(request)
             for _ in range(point):
-                await anext(events)
+                await anext(events, None)
             await events.aclose()
             with pytest.raises(StopAsyncIteration):
                 await anext(events)
@@ -164,7 +210,7 @@ async def test_closing_it_anywhere_leaves_nothing_behind(exchange):
 
 @pytest.mark.parametrize("name", ADAPTERS)
 async def test_it_knows_its_version_and_no_model_twice(name):
-    adapter = load(AdapterSettings(name="p", adapter=name))
+    adapter = load(AdapterSettings(name="p", adapter=name, base_url=NOWHERE))
     models = [model.name for model in adapter.models()]
     assert adapter.version.strip()
     assert len(models) == len(set(models))

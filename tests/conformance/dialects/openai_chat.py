@@ -58,6 +58,7 @@ ROLES = {
     "developer": content_pb2.ROLE_DEVELOPER,
     "user": content_pb2.ROLE_USER,
 }
+MODALITIES = {"text": common_pb2.MODALITY_TEXT, "audio": common_pb2.MODALITY_AUDIO}
 FINISH = {
     "stop": chat_pb2.FINISH_REASON_STOP,
     "eos": chat_pb2.FINISH_REASON_STOP,
@@ -122,6 +123,11 @@ def ours(exchange: Exchange) -> chat_pb2.ChatRequest:
     _choice(asked, request)
     _format(asked, request)
     _reasoning(asked, request, vendor)
+    if search := asked.pop("web_search_options", None):
+        request.tools.add(provider=chat_pb2.ProviderTool(name="web_search", config_json=json.dumps(search)))
+    if audio := asked.pop("audio", None):
+        request.audio.CopyFrom(chat_pb2.AudioConfig(**audio))
+        request.output_modalities.extend(MODALITIES[name] for name in asked.pop("modalities"))
     for name in ("stream", "stream_options"):
         asked.pop(name, None)
     rest = {name: value for name, value in asked.items() if value is not None}
@@ -198,7 +204,7 @@ def _part(told: Mapping[str, Any]) -> content_pb2.Part:
             audio = told["input_audio"]
             mime = {"mp3": "audio/mpeg"}.get(audio["format"], f"audio/{audio['format']}")
             _source(part.media, f"data:{mime};base64,{audio['data']}", common_pb2.MODALITY_AUDIO)
-        case "file":
+        case "file" if "file_data" in told["file"]:
             _source(part.media, told["file"]["file_data"], common_pb2.MODALITY_DOCUMENT)
             part.media.filename = told["file"].get("filename") or ""
         case "document_url":
