@@ -137,6 +137,7 @@ async def test_nobody_there_is_unavailable():
         ("application/json", b""),
         ("application/json", b"[1]"),
         ("text/event-stream", b"event: message_start\ndata: {not json\n\n"),
+        ("text/event-stream", b'event: message_start\ndata: {"type":"\xff"}\n\n'),
         (
             "text/event-stream",
             b'event: content_block_start\ndata: {"type":"content_block_start","content_block":7}\n\n',

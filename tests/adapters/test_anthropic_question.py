@@ -282,6 +282,14 @@ def test_a_readable_summary_is_asked_for_where_it_is_not_given_by_itself():
     assert told["thinking"] == {"type": "adaptive", "display": "summarized"}
 
 
+def test_a_model_that_always_thinks_shows_it_to_whoever_wants_to_see():
+    wanting = [chat_pb2.CHAT_INCLUDE_REASONING]
+    assert body(request(model="claude-opus-5-5", include=wanting))["thinking"]["display"] == "summarized"
+    assert "thinking" not in body(request(model=NEWEST, include=wanting))
+    quiet = ask(request(model="claude-opus-5-5", reasoning=thinking("NONE")), "claude")
+    assert warned(quiet) == [("PARAMETER_DROPPED", "reasoning.effort")]
+
+
 def test_sampling_that_a_thinking_model_refuses_is_left_out():
     sampling = chat_pb2.GenerationConfig(temperature=0.5, top_k=3, top_p=0.9)
     question = ask(request(generation=sampling, reasoning=thinking("LOW"), model=OLD), "claude")
@@ -411,3 +419,27 @@ def test_options_that_are_no_object_are_an_error(text):
     with pytest.raises(MaestroError) as refused:
         ask(request(provider_options_json={"claude": text}), "claude")
     assert refused.value.reason is Reason.INVALID_FIELD
+
+
+@pytest.mark.parametrize("kind", ["signature", "redacted_thinking"])
+def test_state_that_is_not_what_it_gave_out_is_an_error(kind):
+    forged = Part(reasoning=content_pb2.Reasoning(text="hm"), provider_state=state(kind, b"\xff"))
+    with pytest.raises(MaestroError) as refused:
+        ask(request(message(ASSISTANT, forged)), "claude")
+    assert refused.value.reason is Reason.INVALID_FIELD
+
+
+def test_what_travels_with_a_call_does_not_change_the_call():
+    forged = call("a", "f", '{"x":1}')
+    forged.provider_state.CopyFrom(state("tool_use", b'{"type":"text","id":"z","caller":{"type":"code"}}'))
+    (turn,) = turns(message(ASSISTANT, forged))
+    assert turn["content"] == [
+        {"type": "tool_use", "id": "a", "name": "f", "input": {"x": 1}, "caller": {"type": "code"}}
+    ]
+
+
+def test_a_schema_that_cannot_be_made_simpler_is_sent_as_it_is():
+    odd = '{"type":"object","properties":{"any":true}}'
+    schema = chat_pb2.JsonSchemaFormat(schema_json=odd)
+    told = body(request(response_format=chat_pb2.ResponseFormat(json_schema=schema)))
+    assert told["output_config"]["format"]["schema"] == json.loads(odd)

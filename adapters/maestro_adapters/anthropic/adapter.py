@@ -24,6 +24,8 @@ from maestro_spi.errors import MaestroError
 from maestro_spi.provider import Checkup
 from maestro_spi.settings import AdapterSettings
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)  # no JSON, or not what it should say; no UTF-8
+
 
 class Anthropic:
     """Speaks Messages with one key. Thinking, signed or withheld, goes back to it as it came, byte for byte."""
@@ -38,7 +40,7 @@ class Anthropic:
         self._host = Host(settings, self._options)
         self._key = settings.api_key or SecretStr("")
         self._failures = http.Failures(
-            DIALECT, settings.name, secret=self._key.get_secret_value(), sdk=(anthropic.AnthropicError,)
+            DIALECT, settings.name, secret=self._key.get_secret_value(), sdk=(anthropic.AnthropicError, *UNREADABLE)
         )
 
     def models(self) -> Sequence[ModelFacts]:
@@ -86,7 +88,7 @@ class Anthropic:
                     yield told
                 if failed is not None:
                     raise failed
-        with suppress(msgspec.DecodeError):  # what a cut has torn is no event
+        with suppress(*UNREADABLE):  # what a cut has torn is no event
             for name, event in splitter.close():
                 self._told(call, call.event(name, event), response)
 
@@ -97,7 +99,7 @@ class Anthropic:
                 self._told(call, call.event(name, event), response)
         except MaestroError as error:
             return error
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             return self._failures.translate(error, call.model, call.answer)
         return None
 

@@ -106,9 +106,9 @@ class Conversation:
     def _reasoning(self, part: content_pb2.Part, where: str) -> Block | None:
         state = part.provider_state
         if state.provider == self._provider and state.kind == SIGNATURE:
-            return {"type": "thinking", "thinking": part.reasoning.text, "signature": state.data.decode()}
+            return {"type": "thinking", "thinking": part.reasoning.text, "signature": _text(state.data, where)}
         if state.provider == self._provider and state.kind == REDACTED:
-            return {"type": "redacted_thinking", "data": state.data.decode()}
+            return {"type": "redacted_thinking", "data": _text(state.data, where)}
         if not state.provider and part.reasoning.text:
             self._notes.warn(
                 "REASONING_DROPPED", where, "only reasoning that the provider has signed can go back to it"
@@ -131,7 +131,7 @@ class Conversation:
             "input": self._arguments(call, f"{where}.tool_call.arguments_json"),
         }
         if ours and state.data:
-            block |= _decode_arguments(state.data)  # what else the block said
+            block = _read(_text(state.data, where)) | block  # what else the block said
         return block
 
     def _arguments(self, call: content_pb2.ToolCall, field: str) -> msgspec.Raw | dict[str, str]:
@@ -233,7 +233,15 @@ def _citations(part: content_pb2.Part) -> list[msgspec.Raw]:
     ]
 
 
-def _read(text: str) -> Mapping[str, Any]:
+def _text(data: bytes, where: str) -> str:
+    """State as it was given out; it is text there."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise invalid(f"{where}.provider_state.data", "this is not what the provider gave out") from None
+
+
+def _read(text: str) -> dict[str, Any]:
     """A caller's JSON text, if it is one object and nothing more: what goes out as it came must be whole by itself."""
     try:
         said = msgspec.json.decode(text)

@@ -85,6 +85,7 @@ class _Asking:
         self._request = request
         self._kind = family(request.model)
         self._notes = Notes(provider, request)
+        self._wants_reasoning = chat_pb2.CHAT_INCLUDE_REASONING in request.include
         self._spelt: dict[str, str] = {}  # names of tools, ours -> theirs
         self.question = Question(warnings=self._notes.warnings)
         self.question.body = body = {"model": request.model, "stream": stream}
@@ -146,7 +147,8 @@ class _Asking:
     def _think(self) -> None:
         reasoning, body = self._request.reasoning, self.question.body
         asked = reasoning.effort or reasoning.HasField("max_tokens")
-        if not (asked or reasoning.summary) or self._kind.thinking == "none":
+        shown = reasoning.summary or (self._kind.thinking == "always" and self._wants_reasoning)
+        if not (asked or shown) or self._kind.thinking == "none":
             return
         if reasoning.effort == chat_pb2.REASONING_EFFORT_NONE:
             if self._kind.thinking == "always":
@@ -162,7 +164,7 @@ class _Asking:
     def _adapt(self, reasoning: chat_pb2.ReasoningConfig) -> None:
         body = self.question.body
         body["thinking"] = {"type": "adaptive"}
-        if reasoning.summary or chat_pb2.CHAT_INCLUDE_REASONING in self._request.include:
+        if reasoning.summary or self._wants_reasoning:
             body["thinking"]["display"] = "summarized"
         if effort := EFFORTS.get(reasoning.effort):
             body.setdefault("output_config", {})["effort"] = effort
@@ -269,7 +271,7 @@ class _Asking:
         """The schema as far as its constraints are known there; the rest becomes words."""
         try:
             return transform_schema(schema)
-        except (ValueError, TypeError, AssertionError):
+        except (ValueError, TypeError, AttributeError, AssertionError):
             return schema  # the provider may know better, or says what is wrong
 
     def _answer_by_tool(self, schema: dict[str, Any], description: str) -> None:
