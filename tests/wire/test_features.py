@@ -166,6 +166,7 @@ NEEDS = {
 async def test_what_a_request_needs_is_seen_though_it_does_not_say_so(wire: Wire, capability: str) -> None:
     request = chat_pb2.ChatRequest(model="second/blind")
     request.MergeFrom(NEEDS[capability])
+    request.routing.native_only = True  # or the gateway lends it
     answer = await refused(wire.chat.CompleteChat(request, metadata=BEARER))
     assert answer.reason == "CAPABILITY_UNMET"
     assert capability in answer.message

@@ -35,7 +35,11 @@ async def plan(wire: Wire, request: chat_pb2.ChatRequest) -> chat_pb2.PlanChatRe
 async def test_a_plan_names_the_target_its_fallbacks_and_those_left_out(wire: Wire) -> None:
     request = ask(
         model="scripted/small",
-        requires=[common_pb2.CapabilityRequirement(capability=common_pb2.CAPABILITY_TOOLS)],
+        requires=[
+            common_pb2.CapabilityRequirement(
+                capability=common_pb2.CAPABILITY_TOOLS, min_level=common_pb2.SUPPORT_LEVEL_NATIVE
+            )
+        ],
         routing=chat_pb2.RoutingOptions(fallback_models=["scripted/blind", "scripted/hello"]),
     )
     planned = await plan(wire, request)
@@ -71,7 +75,6 @@ async def test_a_plan_counts_what_was_said_before(wire: Wire) -> None:
     assert alone.estimate.input_tokens < continued.estimate.input_tokens
 
 
-TOOL = chat_pb2.ToolSpec(function=chat_pb2.FunctionTool(name="t"))
 PROBLEMS = {
     "INVALID_FIELD": ask(stream=chat_pb2.StreamOptions(coalesce_bytes=-1)),
     "INVALID_SCHEMA": ask(
@@ -81,7 +84,7 @@ PROBLEMS = {
     "MODEL_NOT_FOUND": ask(model="none"),
     "CONTEXT_OVERFLOW": ask("x" * 200, model="scripted/small"),
     "CAPABILITY_UNMET": ask(
-        model="scripted/blind", tools=[chat_pb2.ToolSpec(function=chat_pb2.FunctionTool(name="t"))]
+        model="scripted/blind", requires=[common_pb2.CapabilityRequirement(capability=common_pb2.CAPABILITY_VISION)]
     ),
     "PARAMETER_UNSUPPORTED": ask(
         generation=chat_pb2.GenerationConfig(top_k=1), routing=chat_pb2.RoutingOptions(native_only=True)

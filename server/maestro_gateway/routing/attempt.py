@@ -115,7 +115,7 @@ class Attempts:
         idle = seconds(request.timeouts.idle) or self._limits.idle
         held: list[chat_pb2.ChatEvent] = []
         with Patience(target.provider, first_token, idle, seconds(request.timeouts.attempt)) as patience:
-            async with aclosing(self._fleet.lend(target.provider).chat(request)) as events:
+            async with aclosing(self._fleet.lend(target.provider, target.emulated).chat(request)) as events:
                 while (event := await patience.next(events)) is not None:
                     if trail.first_content is None:
                         kind = event.WhichOneof("event")

@@ -1,6 +1,6 @@
 """The adapters alive now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from maestro.v1 import common_pb2
 from maestro_spi.capability import ModelFacts
@@ -8,17 +8,21 @@ from maestro_spi.chat import ChatAdapter
 from maestro_spi.embedding import EmbeddingAdapter
 from maestro_spi.provider import ChatProvider
 
+Polyfill = Callable[[ChatAdapter, str, Collection[common_pb2.Capability.ValueType]], ChatAdapter]
+
 
 class Fleet:
     """One adapter for each provider, made once and shared by all calls; closed with the fleet."""
 
-    def __init__(self, plugs: Mapping[str, ChatProvider], adapters: Mapping[str, str]) -> None:
+    def __init__(self, plugs: Mapping[str, ChatProvider], adapters: Mapping[str, str], polyfill: Polyfill) -> None:
         self.plugs = dict(plugs)
         self.adapters = dict(adapters)  # provider -> the name of its adapter
+        self._polyfill = polyfill
 
-    def lend(self, provider: str) -> ChatAdapter:
-        """The adapter that speaks to it."""
-        return self.plugs[provider]
+    def lend(self, provider: str, emulated: Collection[common_pb2.Capability.ValueType] = ()) -> ChatAdapter:
+        """The adapter that speaks to it, with what the model lacks lent by polyfills around it."""
+        plug = self.plugs[provider]
+        return self._polyfill(plug, provider, emulated) if emulated else plug
 
     def embedder(self, provider: str) -> EmbeddingAdapter | None:
         """The same for vectors; None where it makes none."""

@@ -1,11 +1,11 @@
 """Request -> the targets that may answer, in order."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from maestro.v1 import chat_pb2, common_pb2, embedding_pb2
+from maestro.v1 import chat_pb2, common_pb2, content_pb2, embedding_pb2
 from maestro_gateway.routing.catalog import AUTO, Catalog, Target
-from maestro_spi.capability import EMULATED, unmet
+from maestro_spi.capability import EMULATED, NATIVE, unmet
 from maestro_spi.errors import MaestroError, Precondition, Reason, Resource
 
 
@@ -18,18 +18,18 @@ class Selection:
 
     def decision(self) -> chat_pb2.RouteDecision:
         """The same in the contract's words."""
-        first = self.targets[0].facts
-        emulated = [name for name, support in first.capabilities.items() if support.level == EMULATED]
         return chat_pb2.RouteDecision(
-            strategy=chat_pb2.ROUTING_STRATEGY_ORDERED, rejected=self.rejected, emulated=emulated
+            strategy=chat_pb2.ROUTING_STRATEGY_ORDERED,
+            rejected=self.rejected,
+            emulated=sorted(self.targets[0].emulated),
         )
 
 
-def select(catalog: Catalog, request: chat_pb2.ChatRequest) -> Selection:
+def select(catalog: Catalog, request: chat_pb2.ChatRequest, *, streaming: bool = False) -> Selection:
     """The model named and its fallbacks, in the caller's order, less those that may not or cannot answer."""
     names = [request.model, *([] if request.routing.disable_fallback else request.routing.fallback_models)]
     candidates = list({target.name: target for target in map(catalog.find, names)}.values())
-    needs = [*request.requires, *implied(request)]
+    needs = [*request.requires, *implied(request, streaming=streaming)]
     rejected: list[chat_pb2.RejectedTarget] = []
     targets: list[Target] = []
     for target in candidates:
@@ -42,13 +42,22 @@ def select(catalog: Catalog, request: chat_pb2.ChatRequest) -> Selection:
                 chat_pb2.RejectedTarget(model=target.name, reason="CAPABILITY_UNMET", capability=missing[0].capability)
             )
         else:
-            targets.append(target)
+            targets.append(replace(target, emulated=_emulated(target, needs)))
     if not targets:
         raise _nobody(catalog, rejected, needs)
     return Selection(tuple(targets), tuple(rejected))
 
 
-def implied(request: chat_pb2.ChatRequest) -> list[common_pb2.CapabilityRequirement]:
+def _emulated(
+    target: Target, needs: Iterable[common_pb2.CapabilityRequirement]
+) -> frozenset[common_pb2.Capability.ValueType]:
+    supports = target.facts.capabilities
+    return frozenset(
+        need.capability for need in needs if need.capability in supports and supports[need.capability].level == EMULATED
+    )
+
+
+def implied(request: chat_pb2.ChatRequest, *, streaming: bool = False) -> list[common_pb2.CapabilityRequirement]:
     """What a request needs though it does not say so: a model without it could only misunderstand."""
     need = common_pb2.CapabilityRequirement
     wanted: dict[common_pb2.Capability.ValueType, None] = {}
@@ -56,13 +65,8 @@ def implied(request: chat_pb2.ChatRequest) -> list[common_pb2.CapabilityRequirem
         wanted[common_pb2.CAPABILITY_TOOLS] = None
     if request.tool_choice.mode in {chat_pb2.TOOL_MODE_REQUIRED, chat_pb2.TOOL_MODE_NONE}:
         wanted[common_pb2.CAPABILITY_TOOL_CHOICE] = None
-    match request.response_format.WhichOneof("format"):
-        case "json_schema":
-            wanted[common_pb2.CAPABILITY_JSON_SCHEMA] = None
-        case "json_object":
-            wanted[common_pb2.CAPABILITY_JSON_OBJECT] = None
-        case _:
-            pass
+    if capability := FORMAT.get(request.response_format.WhichOneof("format") or ""):
+        wanted[capability] = None
     if chat_pb2.CHAT_INCLUDE_LOGPROBS in request.include:
         wanted[common_pb2.CAPABILITY_LOGPROBS] = None
     for message in request.messages:
@@ -70,9 +74,18 @@ def implied(request: chat_pb2.ChatRequest) -> list[common_pb2.CapabilityRequirem
             if part.HasField("media") and (capability := INPUT.get(part.media.modality)):
                 wanted[capability] = None
     wanted.update(dict.fromkeys(OUTPUT[modality] for modality in request.output_modalities if modality in OUTPUT))
-    return [need(capability=capability) for capability in wanted]
+    if streaming:
+        wanted[common_pb2.CAPABILITY_STREAMING] = None
+    if request.system or any(message.role in INSTRUCTIONS for message in request.messages):
+        wanted[common_pb2.CAPABILITY_SYSTEM_PROMPT] = None
+    level = NATIVE if request.routing.native_only else common_pb2.SUPPORT_LEVEL_UNSPECIFIED
+    return [need(capability=capability, min_level=level) for capability in wanted]
 
 
+INSTRUCTIONS = frozenset({content_pb2.ROLE_SYSTEM, content_pb2.ROLE_DEVELOPER})
+
+
+FORMAT = {"json_schema": common_pb2.CAPABILITY_JSON_SCHEMA, "json_object": common_pb2.CAPABILITY_JSON_OBJECT}
 INPUT = {
     common_pb2.MODALITY_IMAGE: common_pb2.CAPABILITY_VISION,
     common_pb2.MODALITY_AUDIO: common_pb2.CAPABILITY_AUDIO_INPUT,

@@ -1,9 +1,11 @@
 """Providers and models, as written."""
 
+from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from maestro.v1 import common_pb2
 from maestro_spi.settings import AdapterSettings
 
 ProviderName = Annotated[
@@ -20,7 +22,19 @@ ModelName = Annotated[
         description="a model is named by its provider, a slash, and the provider's own name of it",
     ),
 ]
+Amount = Annotated[Decimal, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Dimensions = Annotated[int, Field(gt=0)]
 Alias = Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=256)]
+
+
+def capability(name: str) -> str:
+    """`tools` or `TOOLS`: a name of the contract, without its prefix."""
+    if name == "" or f"CAPABILITY_{name.upper()}" not in common_pb2.Capability.keys():  # noqa: SIM118 - not a mapping
+        raise ValueError("is no capability; docs/reference.md lists them")
+    return name.upper()
+
+
+CapabilityName = Annotated[str, AfterValidator(capability)]
 
 
 class ProviderSettings(BaseModel):
@@ -49,8 +63,23 @@ class ProviderSettings(BaseModel):
         )
 
 
+class PriceSettings(BaseModel):
+    """What a model costs here, in US dollars for a million tokens; it takes the place of the table's prices."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: Amount = Field(description="of a million input tokens, in US dollars", examples=["0.15"])
+    output: Amount = Field(default=Decimal(0), description="of a million output tokens", examples=["0.60"])
+    cache_read: Amount | None = Field(
+        default=None, description="of a million input tokens from a cache; else as input", examples=["0.075"]
+    )
+    cache_write: Amount | None = Field(
+        default=None, description="of a million input tokens put into a cache; else as input", examples=["0.1875"]
+    )
+
+
 class ModelSettings(BaseModel):
-    """What the operator adds to what an adapter knows of a model."""
+    """What the operator adds to what an adapter knows of a model, or knows of one that it does not list."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,6 +87,15 @@ class ModelSettings(BaseModel):
         default=(), description="other names callers may use for it, without a slash", examples=[["default", "fast"]]
     )
     title: str = Field(default="", max_length=256, description="its name for people", examples=["Hello"])
+    capabilities: tuple[CapabilityName, ...] | None = Field(
+        default=None, description="all it can do, in place of what is known of it", examples=[["streaming", "tools"]]
+    )
+    context_tokens: int | None = Field(default=None, ge=0, description="its context window", examples=[32768])
+    max_output_tokens: int | None = Field(default=None, ge=0, description="most it says at once", examples=[4096])
+    embedding_dimensions: tuple[Dimensions, ...] | None = Field(
+        default=None, description="sizes of its vectors, its own first", examples=[[1024]]
+    )
+    price: PriceSettings | None = Field(default=None, description="what it costs here; else as the price table has it")
 
 
 # What is there when no provider is configured.

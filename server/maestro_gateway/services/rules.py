@@ -41,7 +41,10 @@ class Protovalidate:
         kind = self._kinds.message(request.DESCRIPTOR.full_name)
         assert kind is not None, "the contract holds every request"
         # Written anew, not as it came, so that both readers see the same message whatever the caller's bytes were.
-        ours = kind.type.from_binary(request.SerializeToString())
+        try:
+            ours = kind.type.from_binary(request.SerializeToString())
+        except ValueError as strange:  # it is stricter about bytes that neither reader knows
+            raise message.DecodeError(str(strange)) from None
         return [
             Violation(path(found.proto.field), found.proto.rule_id, found.proto.message)
             for found in self._validator.collect_violations(ours)

@@ -83,7 +83,18 @@ def test_who_cannot_do_what_is_needed_is_left_out_and_named(
 
 
 def test_what_is_emulated_is_said() -> None:
-    assert list(select(CATALOG, ask(model="acme/small")).decision().emulated) == [TOOLS]
+    tool = chat_pb2.ToolSpec(function=chat_pb2.FunctionTool(name="look"))
+    assert list(select(CATALOG, ask(model="acme/small", tools=[tool])).decision().emulated) == [TOOLS]
+    assert list(select(CATALOG, ask(model="acme/small")).decision().emulated) == []
+
+
+def test_what_can_be_lent_is_declared_as_emulated_and_refused_in_strict_mode() -> None:
+    catalog = Catalog(KNOWN, {}, "acme/small", lent=[common_pb2.CAPABILITY_JSON_OBJECT])
+    asks = ask(model="other/plain", response_format=chat_pb2.ResponseFormat(json_object=chat_pb2.JsonObjectFormat()))
+    assert list(select(catalog, asks).decision().emulated) == [common_pb2.CAPABILITY_JSON_OBJECT]
+    asks.routing.native_only = True
+    with pytest.raises(MaestroError, match="CAPABILITY_UNMET"):
+        select(catalog, asks)
 
 
 def test_an_unknown_fallback_is_a_mistake_and_not_skipped() -> None:
