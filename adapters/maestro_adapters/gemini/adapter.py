@@ -107,7 +107,9 @@ class Gemini:
         if kind == "text/html":
             raise self._failures.unreadable("a page instead of an answer", model)
         if kind == "application/json":
-            reader.read(await http.whole(response), whole=True)
+            whole = await http.whole(response)
+            if is_json(whole) or not self._options.stream:
+                reader.read(whole, whole=True)
             yield []
             return
         frames = Frames()

@@ -1,5 +1,6 @@
 """Google's SDK over a client of ours: it builds, signs and sends; what comes back is not made into objects."""
 
+import ssl
 from typing import Any, cast
 
 import google.auth
@@ -56,7 +57,7 @@ class Sender:
     def _connect(
         self, settings: AdapterSettings, options: Options, credentials: Credentials | None
     ) -> BaseApiClient | None:
-        """The SDK, told all that it would else look for in the environment."""
+        """The SDK, told all that it would else look for in the environment. Of its clients only ours is used."""
         key = settings.api_key.get_secret_value() if settings.api_key else None
         project = options.project if self.vertex else None
         if self.vertex and key is None and credentials is None and options.credentials_file is not None:
@@ -66,6 +67,7 @@ class Sender:
         if key is None and project is None:
             self._missing = "options.project, or a key" if self.vertex else "a key"
             return None
+        unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody; else each of them loads every certificate
         client = genai.Client(
             vertexai=self.vertex,
             api_key=key,
@@ -76,6 +78,8 @@ class Sender:
                 base_url=settings.base_url,
                 api_version=options.api_version or VERSIONS[VERTEX if self.vertex else "gemini"],
                 httpx_async_client=self._client,
+                client_args={"verify": unused},
+                async_client_args={"ssl": unused},
             ),
         )
         return client._api_client

@@ -402,6 +402,16 @@ def _usage(exchange: Exchange) -> Mapping[str, int | None]:
     }
 
 
+def events(body: bytes) -> list[bytes]:
+    """The events of a stream."""
+    return [event + b"\r\n\r\n" for event in body.split(b"\r\n\r\n") if event]
+
+
+def failure(status: int, message: str) -> bytes:
+    """The body of an error."""
+    return json.dumps({"error": {"code": status, "message": message, "status": "WHATEVER"}}).encode()
+
+
 DIALECT = ChatDialect(
     name="gemini",
     protocols=frozenset({"gemini.generate"}),
@@ -410,4 +420,7 @@ DIALECT = ChatDialect(
     expected=expected,
     allowed=ALLOWED,
     normal=normal,
+    events=events,
+    garbage=b'data: {"candidates":[{"con\r\n\r\n',
+    failure=failure,
 )
