@@ -15,6 +15,7 @@ ADAPTERS: Mapping[str, str] = {
     "bedrock": "maestro_adapters.bedrock.adapter:Bedrock",
     "gemini": "maestro_adapters.gemini.adapter:Gemini",
     "local_embedding": "maestro_adapters.local_embedding:LocalEmbedding",
+    "ollama": "maestro_adapters.ollama.adapter:Ollama",
     "openai_chat": "maestro_adapters.openai_chat.adapter:OpenAIChat",
     "openai_responses": "maestro_adapters.openai_responses.adapter:OpenAIResponses",
     "scripted": "maestro_adapters.scripted.adapter:Scripted",
