@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -412,7 +413,7 @@ def failure(status: int, message: str) -> bytes:
     return json.dumps({"error": {"code": status, "message": message, "status": "WHATEVER"}}).encode()
 
 
-DIALECT = ChatDialect(
+GEMINI = ChatDialect(
     name="gemini",
     protocols=frozenset({"gemini.generate"}),
     settings=settings,
@@ -424,3 +425,5 @@ DIALECT = ChatDialect(
     garbage=b'data: {"candidates":[{"con\r\n\r\n',
     failure=failure,
 )
+# Recordings of Vertex speak the same; exchanges of ours that only Vertex knows are kept apart.
+DIALECTS = (GEMINI, replace(GEMINI, name="vertex", protocols=frozenset({"vertex.generate"})))

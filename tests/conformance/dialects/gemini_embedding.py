@@ -30,7 +30,7 @@ class GeminiEmbedding:
     """Plays recordings of batchEmbedContents, embedContent and predict."""
 
     name = "gemini"
-    protocols = frozenset({"gemini.embed"})
+    protocols = frozenset({"gemini.embed", "vertex.embed"})
 
     def inapplicable(self, exchange: Exchange) -> str:
         """A content of several parts has no words in the contract: there an input is one text or one medium."""
