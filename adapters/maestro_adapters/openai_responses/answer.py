@@ -55,6 +55,7 @@ class Reader:
             "response.refusal.delta": self._refusal,
             "response.refusal.done": self._refusal_done,
             "response.reasoning_text.delta": self._reasoning,
+            "response.reasoning.delta": self._reasoning,  # an older name, that some servers keep
             "response.reasoning_summary_text.delta": self._summary,
             "response.function_call_arguments.delta": self._arguments,
             "response.mcp_call_arguments.delta": self._arguments,
@@ -67,6 +68,7 @@ class Reader:
             "response.audio.delta": self._audio,
             "response.audio.done": self._audio_done,
             "response.audio.transcript.delta": self._transcript,
+            "keepalive": self._alive,
             "response.output_item.added": self._item_added,
             "response.output_item.done": self._item_done,
             "response.created": self._started,
@@ -185,6 +187,10 @@ class Reader:
     def _item_done(self, event: Event) -> None:
         if event.item:
             self._output.finish(_index(event, items.read(event.item)), event.item)
+
+    def _alive(self, event: Event) -> None:
+        if self._answer.spoken:
+            self._answer.heartbeat()
 
     def _started(self, event: Event) -> None:
         response = _response(event.response) if event.response else Response()
