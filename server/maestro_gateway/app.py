@@ -5,12 +5,14 @@ import logging
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import lru_cache
 from importlib.metadata import version
 
 import grpc
 
-from maestro_adapters import registry
-from maestro_gateway.base.clock import SystemClock
+from maestro_adapters import registry, vendors
+from maestro_adapters.polyfill.lend import LENT, lend
+from maestro_gateway.base.clock import Clock, SystemClock
 from maestro_gateway.base.ids import TimedIds
 from maestro_gateway.base.live import Live
 from maestro_gateway.config.quantities import is_local
@@ -21,6 +23,7 @@ from maestro_gateway.engine.embed import EmbedEngine
 from maestro_gateway.routing.attempt import Attempts, Limits
 from maestro_gateway.routing.catalog import Catalog, unknown
 from maestro_gateway.routing.fleet import Fleet
+from maestro_gateway.routing.settings import ModelSettings, PriceSettings
 from maestro_gateway.runs.chats import Chats
 from maestro_gateway.services import rights, status
 from maestro_gateway.services.capability import About, CapabilityService
@@ -30,6 +33,8 @@ from maestro_gateway.services.embedding import EmbeddingService
 from maestro_gateway.services.pages import Pages
 from maestro_gateway.services.rules import Rules, judge
 from maestro_gateway.spend.accounts import Accounts, Settlement
+from maestro_gateway.spend.price_table import PriceTable
+from maestro_gateway.spend.prices import Book, Prices, Rates
 from maestro_gateway.tenants.keys import Keys, new_pepper
 from maestro_gateway.transport import grpc_server, tracing
 from maestro_gateway.transport.deliver import Deliver
@@ -40,6 +45,7 @@ from maestro_gateway.transport.steps.authenticate import Authenticate
 from maestro_gateway.transport.steps.authorize import Authorize
 from maestro_gateway.transport.steps.record import Record
 from maestro_spi.provider import ChatProvider
+from maestro_spi.vendor import Vendor
 
 FEATURES = (
     "chat.complete",
@@ -52,6 +58,7 @@ FEATURES = (
     "models",
 )
 LOG = logging.getLogger("maestro.app")
+TABLE_LOOKUPS = 4096  # models whose prices are remembered: a lookup walks the table
 UNSETTLED = 3  # exit code: the gateway had to leave before everything was settled
 
 
@@ -80,17 +87,21 @@ class Gateway:
         clock = SystemClock()
         ids = TimedIds(clock)
         telemetry = observed.telemetry
-        self.plugs: dict[str, ChatProvider] = {
-            name: registry.load(provider.adapter_settings(name)) for name, provider in settings.providers.items()
-        }
-        self.fleet = fleet = Fleet(
-            self.plugs, {name: provider.adapter for name, provider in settings.providers.items()}
+        rows = vendors.read()
+        written = {name: provider.adapter_settings(name) for name, provider in settings.providers.items()}
+        completed = {name: rows.completed(provider) for name, provider in written.items()}
+        self.plugs: dict[str, ChatProvider] = {name: registry.load(each) for name, each in completed.items()}
+        self.prices = _prices(settings.models, {name: rows.prices(each) for name, each in written.items()}, clock)
+        self.fleet = fleet = Fleet(self.plugs, {name: each.adapter for name, each in completed.items()}, lend)
+        self.catalog = Live(
+            Catalog(
+                fleet.models(), settings.models, settings.default_model, settings.default_embedding_model, lent=LENT
+            )
         )
-        self.catalog = Live(Catalog(fleet.models(), settings.models, settings.default_model))
         self._stack.push_async_callback(fleet.aclose)
         limits = Limits(settings.timeouts.first_token, settings.timeouts.idle)
         self.chats = Chats(clock, ids, keep_bytes=settings.chats.keep_bytes, keep_for=settings.chats.keep_for)
-        accounts = Accounts(settle or self._settle)
+        accounts = Accounts(settle or self._settle, self.prices)
         engine = ChatEngine(
             self.catalog,
             Attempts(fleet, clock, telemetry, limits),
@@ -103,7 +114,7 @@ class Gateway:
         services = [
             ChatService(engine, self.chats),
             EmbeddingService(EmbedEngine(self.catalog, fleet, accounts, clock, telemetry, status.status)),
-            CapabilityService(about, self.catalog, fleet, Pages(new_pepper()), clock),
+            CapabilityService(about, self.catalog, fleet, self.prices, Pages(new_pepper()), clock),
         ]
         descriptors = Descriptors()
         rules = Rules(descriptors, judge(descriptors))
@@ -220,13 +231,38 @@ async def serve(settings: Settings, *, environ: Mapping[str, str], announce: Cal
         observed.close()
 
 
+def _prices(models: Mapping[str, ModelSettings], vendors_: Mapping[str, str], clock: Clock) -> Prices:
+    """What the operator writes of a model, else what the table says of its vendor's."""
+    written = {name: written_rates(extras.price) for name, extras in models.items() if extras.price is not None}
+    table = lru_cache(TABLE_LOOKUPS)(PriceTable().book) if any(vendors_.values()) else None
+
+    def find(provider: str, model: str) -> Book | None:
+        if rates := written.get(f"{provider}/{model}"):
+            return lambda wall, tier: rates
+        return table(vendors_[provider], model) if table and vendors_.get(provider) else None
+
+    return Prices(find, clock.wall)
+
+
+def written_rates(price: PriceSettings) -> Rates:
+    """The operator's prices."""
+    said = {name: value for name, value in price.model_dump().items() if value is not None}
+    return Rates({name: ((0, value),) for name, value in said.items()}, revision="gateway.yaml")
+
+
+def sold() -> Sequence[Vendor]:
+    """The vendors that an adapter of this gateway speaks to."""
+    here = registry.names()
+    return [row for row in vendors.read().rows if row.adapter in here]
+
+
 def misfits(settings: Settings) -> Iterator[tuple[tuple[str, str], str, str]]:
     """What is wrong with the settings that only adapters can know: the path, the problem, how to mend it."""
-    models = {}
+    models, rows = {}, vendors.read()
     for name, provider in settings.providers.items():
         try:
-            models[name] = registry.load(provider.adapter_settings(name)).models()
-        except ValueError as error:
+            models[name] = registry.load(rows.completed(provider.adapter_settings(name))).models()
+        except (ValueError, ImportError) as error:
             yield ("providers", name), str(error), "see docs/configuration.md"
     catalog = Catalog(models, settings.models, settings.default_model)
     for model in unknown(catalog.targets, settings.models):

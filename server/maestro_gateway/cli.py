@@ -180,12 +180,13 @@ def models(as_json: AsJSON = False, address: Address = None, insecure: Insecure 
 
 
 def _load(config: Path | None, said: dict[tuple[str | int, ...], object], *, as_json: bool = False) -> "Loaded":
+    from maestro_gateway.app import sold
     from maestro_gateway.config.environment import process
     from maestro_gateway.config.load import load
     from maestro_gateway.config.problems import ConfigError
 
     try:
-        return load(config, *process(), said)
+        return load(config, *process(), said, sold())
     except ConfigError as error:
         _refuse(error, as_json=as_json)
 
@@ -247,6 +248,23 @@ def _tell_what_is_on(loaded: "Loaded") -> None:
     typer.echo(f"model:     {settings.default_model or 'the first'}")
     if settings.keys:
         typer.echo(f"keys:      {', '.join(key.name for key in settings.keys)}")
+    _tell_what_is_off(loaded)
+
+
+def _tell_what_is_off(loaded: "Loaded") -> None:
+    """What would switch the others on, where that is left to the environment."""
+    from maestro_gateway.app import sold
+    from maestro_gateway.config.discover import missing
+
+    if loaded.configured:
+        return
+    if loaded.found:
+        typer.echo("found:     " + ", ".join(f"{each.vendor.name} ({each.by})" for each in loaded.found))
+    else:
+        typer.echo("           nobody is configured, so the scripted adapter answers; to add somebody who can think:")
+    for line in missing(sold(), loaded.settings.providers):
+        typer.echo(f"off:       {line}")
+    typer.echo("           or write `providers` into gateway.yaml: docs/configuration.md")
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -140,15 +140,15 @@ def aliases_differ(settings: Settings) -> Iterator[Disagreement]:
 
 def the_default_is_there(settings: Settings) -> Iterator[Disagreement]:
     """`auto` means something."""
-    default, aliases = settings.default_model, {each for model in settings.models.values() for each in model.aliases}
-    if default in aliases or default == "":
-        return
-    if "/" not in default:
-        yield Disagreement(("default_model",), f"there is no alias {default!r}", "name an alias, or provider/model")
-    elif provider_of(default) not in settings.providers:
-        yield Disagreement(
-            ("default_model",), f"there is no provider {provider_of(default)!r}", _known(settings.providers)
-        )
+    aliases = {each for model in settings.models.values() for each in model.aliases}
+    for field in ("default_model", "default_embedding_model"):
+        default: str = getattr(settings, field)
+        if default in aliases or default == "":
+            continue
+        if "/" not in default:
+            yield Disagreement((field,), f"there is no alias {default!r}", "name an alias, or provider/model")
+        elif provider_of(default) not in settings.providers:
+            yield Disagreement((field,), f"there is no provider {provider_of(default)!r}", _known(settings.providers))
 
 
 def _known(providers: Iterable[str]) -> str:
@@ -165,5 +165,5 @@ RULES: tuple[tuple[frozenset[str], Callable[[Settings], Iterator[Disagreement]]]
     (frozenset({"keys"}), keys_differ),
     (frozenset({"models", "providers"}), models_have_providers),
     (frozenset({"models"}), aliases_differ),
-    (frozenset({"models", "providers", "default_model"}), the_default_is_there),
+    (frozenset({"models", "providers", "default_model", "default_embedding_model"}), the_default_is_there),
 )

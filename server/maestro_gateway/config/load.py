@@ -1,6 +1,6 @@
 """File + environment -> Settings, or an error that names the line."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from maestro_gateway.config.agreement import RULES
 from maestro_gateway.config.complaints import complaints, sections
+from maestro_gateway.config.discover import Found, found, switch_on
 from maestro_gateway.config.document import Document, read_document
 from maestro_gateway.config.environment import Environment, override, put, read_environment
 from maestro_gateway.config.problems import ConfigError, Place, Problem, dotted
@@ -18,6 +19,7 @@ from maestro_gateway.config.secrets import SecretError, resolve, usable
 from maestro_gateway.config.shape import fields, inside, plain
 from maestro_gateway.routing.settings import EMBEDDED, provider_of
 from maestro_gateway.tenants.settings import KeySettings
+from maestro_spi.vendor import Vendor
 
 FILE = "gateway.yaml"
 COMMAND_LINE = Place("command line")
@@ -33,19 +35,32 @@ class Loaded:
     home: Path  # where the gateway keeps its own things
     place: Callable[[SettingPath], Place]  # where a setting was said
     pinned: str = ""  # the one provider that is on, where MAESTRO_PROVIDER names it
+    configured: bool = True  # somebody named providers; else they were found, or the embedded ones answer
+    found: tuple[Found, ...] = ()  # vendors that are on because of a variable, where nobody is configured
 
 
 def load(
-    path: Path | None, environ: Mapping[str, str], cwd: Path, said: Mapping[SettingPath, object] | None = None
+    path: Path | None,
+    environ: Mapping[str, str],
+    cwd: Path,
+    said: Mapping[SettingPath, object] | None = None,
+    vendors: Sequence[Vendor] = (),
 ) -> Loaded:
-    """Settings from the file, then the environment, then what was `said` on the command line; or all that is wrong."""
+    """Settings from the file, then the environment, then what was `said` on the command line; or all that is wrong.
+
+    Where nobody is configured, `vendors` whose variables are set, or who listen on this machine, are switched on.
+    """
     environment, problems = read_environment(environ, cwd)
     file = _file(path, environment, cwd)
     document, mistakes = _read(file, environment) if file else (Document(), [])
     problems += [*mistakes, *override(document, environment)]
     for setting, value in (said or {}).items():
         put(document, setting, value, COMMAND_LINE)
+    configured = bool(document.values.get("providers"))
+    there = [] if configured else found(vendors, environment.variables)
     pin = environment.variables.get("MAESTRO_PROVIDER", "")
+    if there and pin not in EMBEDDED:
+        switch_on(there, document, environment)
     problems += _pin(document, pin, environment) if pin else []
 
     filling = _Filling(document, environment, file, cwd)
@@ -61,7 +76,7 @@ def load(
     if problems:
         raise ConfigError(problems)
     source, variables = str(file or "embedded defaults"), environment.variables
-    return Loaded(settings, source, variables, home(variables), document.place, pin)
+    return Loaded(settings, source, variables, home(variables), document.place, pin, configured, tuple(there))
 
 
 def home(environ: Mapping[str, str]) -> Path:

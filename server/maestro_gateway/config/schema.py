@@ -135,6 +135,9 @@ class Settings(BaseModel):
         description='what "auto" and an empty model mean: an alias or provider/model',
         examples=["scripted/hello"],
     )
+    default_embedding_model: str = Field(
+        default="", description="the same for vectors; the first that makes any", examples=["local/hash-256"]
+    )
     chats: ChatsSettings = Field(default=ChatsSettings(), description="what store keeps")
     timeouts: TimeoutSettings = Field(default=TimeoutSettings(), description="how long anything may take")
     log: LogSettings = Field(default=LogSettings(), description="what is written to standard error")

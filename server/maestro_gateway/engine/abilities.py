@@ -29,7 +29,6 @@ REFUSED: tuple[tuple[str, str, Asked], ...] = (
     ("tools.registered", "tools.registry", lambda r: any(tool.HasField("registered") for tool in r.tools)),
     ("tools.mcp", "tools.mcp", lambda r: any(tool.HasField("mcp") for tool in r.tools)),
     ("tool_loop.run_gateway_tools", "tools.loop", lambda r: r.tool_loop.run_gateway_tools),
-    ("limits.max_cost_nanos", "prices", lambda r: bool(r.limits.max_cost_nanos)),
     ("routing.regions", "routing.regions", lambda r: bool(r.routing.regions)),
     ("messages.parts.media.file", "files", lambda r: any(p.media.file for m in r.messages for p in m.parts)),
 )

@@ -14,13 +14,15 @@ from maestro_gateway.base.call import Call
 from maestro_gateway.base.clock import Clock, duration, seconds, timestamp
 from maestro_gateway.base.live import Live
 from maestro_gateway.engine.abilities import refuse_missing_features, warnings
+from maestro_gateway.engine.ceiling import affordable, ceiling
 from maestro_gateway.engine.check import check
 from maestro_gateway.routing.attempt import Attempts, Trail
-from maestro_gateway.routing.catalog import Catalog
+from maestro_gateway.routing.catalog import Catalog, Target
 from maestro_gateway.routing.select import Selection, select
 from maestro_gateway.runs.chats import Chats
 from maestro_gateway.runs.running import Running
 from maestro_gateway.spend.accounts import Accounts
+from maestro_gateway.spend.meter import Ceiling
 from maestro_spi.errors import MaestroError, Reason
 from maestro_spi.estimate import input_tokens
 
@@ -41,6 +43,7 @@ class Intent:
     request: chat_pb2.ChatRequest
     selection: Selection
     warnings: Sequence[common_pb2.Warning]
+    ceiling: Ceiling | None
 
 
 class ChatEngine:
@@ -74,7 +77,7 @@ class ChatEngine:
 
     async def stream(self, call: Call, request: chat_pb2.ChatRequest) -> AsyncGenerator[ChatEvent]:
         """The events of the answer."""
-        intent = self._understand(call, request)
+        intent = self._understand(call, request, streaming=True)
         async with self._open(call, intent) as running:
             running.start(self._play(call, intent, running))
             with self._ending_in_time(call, request, running):
@@ -99,6 +102,7 @@ class ChatEngine:
         asked = request.generation.HasField("max_output_tokens")
         most = request.generation.max_output_tokens if asked else first.facts.max_output_tokens
         plan.estimate.CopyFrom(_estimate(request, most))
+        self._accounts.prices.bill(plan.provider, plan.model, plan.estimate)
         return plan
 
     def count(self, request: chat_pb2.ChatRequest) -> chat_pb2.CountTokensResponse:
@@ -110,7 +114,7 @@ class ChatEngine:
             context_window=target.facts.context_tokens,
         )
 
-    def _understand(self, call: Call, request: chat_pb2.ChatRequest) -> Intent:
+    def _understand(self, call: Call, request: chat_pb2.ChatRequest, *, streaming: bool = False) -> Intent:
         """Everything that can be wrong with a request is found here, before anybody is called or anything is spent."""
         check(request)
         refuse_missing_features(request)
@@ -119,11 +123,13 @@ class ChatEngine:
             messages = [*said, *request.messages]
             del request.messages[:]
             request.messages.extend(messages)
-        selection = select(self._catalog.value, request)
+        prices = self._accounts.prices
+        selection = affordable(request, select(self._catalog.value, request, streaming=streaming), prices)
         first = selection.targets[0]
         _refuse_overflow(request, first.name, first.facts.context_tokens)
-        _refuse_over_limit(request)
-        return Intent(request, selection, warnings(request, first.facts, first.provider))
+        cut = ceiling(request, selection.targets, prices)
+        told = [*emulations(first), *warnings(request, first.facts, first.provider)]
+        return Intent(request, selection, told, cut)
 
     def _open(self, call: Call, intent: Intent) -> AbstractAsyncContextManager[Running]:
         def explain(error: MaestroError) -> status_pb2.Status:
@@ -137,7 +143,7 @@ class ChatEngine:
         call.chat = call.answer_metadata["x-maestro-chat"] = running.chat
         targets = intent.selection.targets
         async with (
-            self._accounts.open(call, intent.request) as meter,
+            self._accounts.open(call, input_tokens(intent.request), intent.ceiling) as meter,
             aclosing(self._attempts.play(call, intent.request, targets, trail)) as events,
         ):
             running.usage = meter.usage
@@ -217,6 +223,18 @@ class _Deadline:
         )
 
 
+def emulations(target: Target) -> list[common_pb2.Warning]:
+    """What a polyfill does in the model's place, by name."""
+    return [
+        common_pb2.Warning(
+            code="CAPABILITY_EMULATED",
+            message=f"{target.name} has no {name} of its own; the gateway lends it",
+            field=name,
+        )
+        for name in (common_pb2.Capability.Name(each).removeprefix("CAPABILITY_") for each in sorted(target.emulated))
+    ]
+
+
 def request_hash(request: chat_pb2.ChatRequest) -> str:
     """The same for requests that ask for the same answer, however it is delivered."""
     canonical = chat_pb2.ChatRequest()
@@ -235,18 +253,6 @@ def _estimate(request: chat_pb2.ChatRequest, output: int) -> common_pb2.Usage:
         total_tokens=tokens + output,
         source=common_pb2.USAGE_SOURCE_ESTIMATED,
     )
-
-
-def _refuse_over_limit(request: chat_pb2.ChatRequest) -> None:
-    """Where the question alone is over the request's own ceiling nobody is called, and nothing is spent."""
-    limit = request.limits.max_total_tokens
-    if limit and input_tokens(request) > limit:
-        raise MaestroError(
-            Reason.REQUEST_LIMIT_REACHED,
-            f"the prompt alone passes limits.max_total_tokens ({limit}); raise it, or shorten the prompt",
-            metadata={"limit": "limits.max_total_tokens", "value": str(limit)},
-            phase="quota",
-        )
 
 
 def _refuse_overflow(request: chat_pb2.ChatRequest, model: str, context: int) -> None:

@@ -17,7 +17,6 @@ from maestro_gateway.routing.catalog import Catalog, Target
 from maestro_gateway.routing.fleet import Fleet
 from maestro_gateway.routing.select import embedder
 from maestro_gateway.spend.accounts import Accounts
-from maestro_gateway.spend.meter import Meter
 from maestro_spi.embedding import Vector, Vectors
 from maestro_spi.errors import MaestroError, Reason, Violation
 from maestro_spi.estimate import TOKENS_PER_MEDIA, text_tokens
@@ -56,9 +55,8 @@ class EmbedEngine:
         warnings = list(_warnings(request, target))
         request.model = target.facts.name
         call.provider, call.model = target.provider, target.facts.name
-        meter = Meter(sum(map(_tokens, request.inputs)), 0)
         attempt = common_pb2.Attempt(provider=target.provider, model=target.facts.name, cause="primary")
-        async with self._accounts.keep(call, meter):
+        async with self._accounts.open(call, sum(map(_tokens, request.inputs))) as meter:
             vectors = await self._ask(call, request, target, attempt)
             meter.report(vectors.usage)
             answer = embedding_pb2.EmbedResponse(

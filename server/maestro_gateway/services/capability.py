@@ -12,6 +12,7 @@ from maestro_gateway.routing.catalog import Catalog, Target
 from maestro_gateway.routing.fleet import Fleet
 from maestro_gateway.services.pages import Pages
 from maestro_gateway.services.rules import LIMIT_BYTES
+from maestro_gateway.spend.prices import Prices
 from maestro_spi.capability import EMULATED, unmet
 from maestro_spi.errors import MaestroError, Reason, Violation
 from maestro_spi.provider import Checkup
@@ -34,10 +35,13 @@ class CapabilityService:
 
     name = "maestro.v1.CapabilityService"
 
-    def __init__(self, about: About, catalog: Live[Catalog], fleet: Fleet, pages: Pages, clock: Clock) -> None:
+    def __init__(
+        self, about: About, catalog: Live[Catalog], fleet: Fleet, prices: Prices, pages: Pages, clock: Clock
+    ) -> None:
         self._about = about
         self._catalog = catalog
         self._fleet = fleet
+        self._prices = prices
         self._pages = pages
         self._clock = clock
 
@@ -66,10 +70,10 @@ class CapabilityService:
                 phase="validate",
             )
         page, token = self._pages.page(self._catalog.value.targets, request, default=100, most=1000)
-        return capability_pb2.ListModelsResponse(models=map(model, page), next_page_token=token)
+        return capability_pb2.ListModelsResponse(models=map(self._model, page), next_page_token=token)
 
     async def GetModel(self, request: capability_pb2.GetModelRequest, context: Call) -> capability_pb2.GetModelResponse:
-        return capability_pb2.GetModelResponse(model=model(self._catalog.value.find(request.name)))
+        return capability_pb2.GetModelResponse(model=self._model(self._catalog.value.find(request.name)))
 
     async def ListProviders(
         self, request: capability_pb2.ListProvidersRequest, context: Call
@@ -87,6 +91,13 @@ class CapabilityService:
         # Best first: those that fit, those that lack least, those that need no polyfill; else the catalog's order.
         matches.sort(key=lambda each: (not each.satisfied, len(each.unmet), len(each.emulated)))
         return capability_pb2.MatchCapabilitiesResponse(matches=matches)
+
+    def _model(self, target: Target) -> capability_pb2.Model:
+        found = model(target)
+        price = self._prices.price(target.provider, target.facts.name)
+        if price is not None:
+            found.price.CopyFrom(price)
+        return found
 
     async def _provider(self, name: str) -> capability_pb2.Provider:
         plug = self._fleet.plugs[name]

@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from maestro.v1 import chat_pb2, common_pb2
+from maestro.v1 import common_pb2
 from maestro_gateway.base.call import Call
-from maestro_gateway.spend.meter import Meter
+from maestro_gateway.spend.meter import Ceiling, Meter
+from maestro_gateway.spend.prices import Prices
 from maestro_spi.errors import MaestroError
-from maestro_spi.estimate import input_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +29,21 @@ class Settlement:
 class Accounts:
     """Every chat is settled exactly once: when it ends well, fails, is cancelled, or its caller leaves."""
 
-    def __init__(self, settle: Callable[[Settlement], None]) -> None:
+    def __init__(self, settle: Callable[[Settlement], None], prices: Prices) -> None:
         self._settle = settle
+        self.prices = prices
 
     @asynccontextmanager
-    async def open(self, call: Call, request: chat_pb2.ChatRequest) -> AsyncGenerator[Meter]:
-        """The account of one chat. An error that passes through learns what was spent all the same."""
-        meter = Meter(input_tokens(request), request.limits.max_total_tokens)
-        async with self.keep(call, meter):
-            yield meter
+    async def open(self, call: Call, input_estimate: int, ceiling: Ceiling | None = None) -> AsyncGenerator[Meter]:
+        """The account of one answer. An error that passes through learns what was spent all the same."""
 
-    @asynccontextmanager
-    async def keep(self, call: Call, meter: Meter) -> AsyncGenerator[None]:
-        """The same for whatever a meter counts."""
+        def price(usage: common_pb2.Usage, tier: str) -> None:
+            self.prices.bill(call.provider, call.model, usage, tier)
+
+        meter = Meter(input_estimate, ceiling, price)
         outcome = "INTERNAL"
         try:
-            yield
+            yield meter
             outcome = "OK"
         except MaestroError as error:
             outcome = error.reason.name

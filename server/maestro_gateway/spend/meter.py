@@ -1,22 +1,39 @@
 """Counts as the stream flows; stops it when over."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from maestro.v1 import chat_pb2, common_pb2
 from maestro_spi.errors import MaestroError, Reason
 from maestro_spi.estimate import BYTES_PER_TOKEN
 
+Price = Callable[[common_pb2.Usage, str], None]  # writes the cost into a usage; the second is the service tier
+
 DELTAS = frozenset({"text_delta", "reasoning_delta", "arguments_delta", "refusal_delta"})
 
 
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """Where an answer is cut off: in tokens, and the field of the request that says so."""
+
+    tokens: int
+    field: str
+    limit: int  # as the field has it
+
+
 class Meter:
-    """What one chat has used: the provider's count where it has come, an estimate in between."""
+    """What one answer has used: the provider's count where it has come, an estimate in between; and what it costs."""
 
-    __slots__ = ("_bytes", "_limit", "_reported", "input_estimate", "usage")
+    __slots__ = ("_bytes", "_ceiling", "_limit", "_price", "_reported", "_tier", "input_estimate", "usage")
 
-    def __init__(self, input_estimate: int, max_total_tokens: int) -> None:
+    def __init__(self, input_estimate: int, ceiling: Ceiling | None, price: Price) -> None:
         self.usage = common_pb2.Usage()
         self.input_estimate = input_estimate
+        self._ceiling = ceiling
+        self._price = price
+        self._tier = ""
         self._bytes = 0
-        self._limit = max_total_tokens
+        self._limit = ceiling.tokens if ceiling else 0
         self._reported = False
 
     def observe(self, event: chat_pb2.ChatEvent) -> None:
@@ -29,6 +46,7 @@ class Meter:
         elif kind == "usage":
             self.report(event.usage)
         elif kind == "completed":
+            self._tier = event.completed.provider_metadata.service_tier
             self.report(event.completed.usage)
 
     def report(self, usage: common_pb2.Usage) -> None:
@@ -38,10 +56,12 @@ class Meter:
             self.usage.CopyFrom(usage)
 
     def _over(self) -> MaestroError:
+        assert self._ceiling is not None
+        field, limit = self._ceiling.field, self._ceiling.limit
         return MaestroError(
             Reason.REQUEST_LIMIT_REACHED,
-            f"the answer passed limits.max_total_tokens ({self._limit}); raise it, or ask for a shorter answer",
-            metadata={"limit": "limits.max_total_tokens", "value": str(self._limit)},
+            f"the answer passed {field} ({limit}); raise it, or ask for a shorter answer",
+            metadata={"limit": field, "value": str(limit)},
             phase="quota",
         )
 
@@ -53,4 +73,7 @@ class Meter:
             self.usage.output_tokens = output
             self.usage.total_tokens = self.input_estimate + output
             self.usage.source = common_pb2.USAGE_SOURCE_ESTIMATED
+            self.usage.ClearField("cost")
+        if not self.usage.HasField("cost"):
+            self._price(self.usage, self._tier)
         return self.usage
