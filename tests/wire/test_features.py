@@ -36,7 +36,6 @@ MISSING = {
     "tools.registry": ask(tools=[REGISTERED]),
     "tools.mcp": ask(tools=[MCP]),
     "tools.loop": ask(tool_loop=chat_pb2.ToolLoopConfig(run_gateway_tools=True)),
-    "prices": ask(limits=chat_pb2.ChatLimits(max_cost_nanos=1)),
     "routing.regions": ask(routing=chat_pb2.RoutingOptions(regions=["eu"])),
     "files": chat_pb2.ChatRequest(messages=[content_pb2.Message(role=content_pb2.ROLE_USER, parts=[FILE])]),
 }
