@@ -13,6 +13,7 @@ ADAPTERS: Mapping[str, str] = {
     "anthropic": "maestro_adapters.anthropic.adapter:Anthropic",
     "azure": "maestro_adapters.azure:Azure",
     "bedrock": "maestro_adapters.bedrock.adapter:Bedrock",
+    "cohere": "maestro_adapters.cohere.adapter:Cohere",
     "gemini": "maestro_adapters.gemini.adapter:Gemini",
     "local_embedding": "maestro_adapters.local_embedding:LocalEmbedding",
     "ollama": "maestro_adapters.ollama.adapter:Ollama",

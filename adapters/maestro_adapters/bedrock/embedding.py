@@ -9,6 +9,7 @@ import msgspec
 
 from maestro.v1 import common_pb2, embedding_pb2
 from maestro_adapters.bedrock.question import ADAPTER
+from maestro_adapters.cohere.embedding import FOUND, INPUT_TYPES
 from maestro_adapters.wire.body import base64_of, invalid, merge_options
 from maestro_adapters.wire.bounds import Unreadable
 from maestro_spi.embedding import Vector, Vectors
@@ -17,13 +18,6 @@ from maestro_spi.errors import MaestroError, Reason, Resource
 Request = embedding_pb2.EmbedRequest
 Batch = Sequence[embedding_pb2.EmbedInput]
 
-# What vectors are for, in Cohere's words.
-INPUT_TYPES: Mapping[embedding_pb2.EmbeddingPurpose.ValueType, str] = {
-    embedding_pb2.EMBEDDING_PURPOSE_QUERY: "search_query",
-    embedding_pb2.EMBEDDING_PURPOSE_CODE_QUERY: "search_query",
-    embedding_pb2.EMBEDDING_PURPOSE_CLASSIFICATION: "classification",
-    embedding_pb2.EMBEDDING_PURPOSE_CLUSTERING: "clustering",
-}
 COUNTED = "x-amzn-bedrock-input-token-count"  # the header that counts for those whose answer does not
 
 
@@ -106,7 +100,7 @@ def _read_titan(body: bytes) -> tuple[list["array[float]"], int]:
 
 
 def _ask_cohere(request: Request, batch: Batch) -> dict[str, Any]:
-    body: dict[str, Any] = {"input_type": INPUT_TYPES.get(request.purpose, "search_document")}
+    body: dict[str, Any] = {"input_type": INPUT_TYPES.get(request.purpose, FOUND)}
     if batch[0].HasField("media"):
         body["images"] = [f"data:{each.media.mime_type};base64,{_image(each)}" for each in batch]
         body["input_type"] = "image"
