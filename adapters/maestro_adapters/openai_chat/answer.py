@@ -67,6 +67,8 @@ class Reader:
         self._audio_rest = ""
         self._sources: dict[str, content_pb2.Citation] = {}
         self._begun = False
+        self._tier: str | None = None
+        self._fingerprint: str | None = None
         self._refused = False
         self._others = False
         self.finished = False
@@ -110,14 +112,13 @@ class Reader:
             self._answer.usage(usage_of(chunk.x_groq.usage))
 
     def _about(self, chunk: said.Chunk) -> None:
-        """What it says about itself. The first id holds: some gateways change it on the way."""
+        """What it says about itself, once. The first id holds: some gateways change it on the way."""
         if not self._begun and (chunk.model or chunk.choices):
             self._begun = True
             self._answer.start(chunk.model or "", chunk.id or "")
-        if chunk.service_tier or chunk.system_fingerprint:
-            self._answer.metadata(
-                service_tier=chunk.service_tier or "", system_fingerprint=chunk.system_fingerprint or ""
-            )
+        if chunk.service_tier != self._tier or chunk.system_fingerprint != self._fingerprint:
+            self._tier, self._fingerprint = chunk.service_tier, chunk.system_fingerprint
+            self._answer.metadata(service_tier=self._tier or "", system_fingerprint=self._fingerprint or "")
         if chunk.citations or chunk.search_results:
             self._cite(chunk.citations or (), chunk.search_results or ())
 
@@ -174,7 +175,8 @@ class Reader:
             self._opaque("content", content)
 
     def _text(self, text: str) -> None:
-        self._reasoning.close()
+        if self._reasoning.live:
+            self._reasoning.close()
         self._answer.text(text)
 
     def _thought(self, pieces: Sequence[tuple[bool, str]]) -> None:

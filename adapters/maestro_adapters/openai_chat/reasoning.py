@@ -21,6 +21,11 @@ class Reasoning:
         self._open = False
         self._details: list[dict[str, Any]] = []
 
+    @property
+    def live(self) -> bool:
+        """Has there been reasoning since the last close?"""
+        return self._open or bool(self._details)
+
     def say(self, text: str | Mapping[str, Any] | None, details: Sequence[Mapping[str, Any]] | None) -> None:
         """More reasoning. A text and details that come together say the same."""
         if isinstance(text, Mapping):

@@ -1,4 +1,7 @@
-"""The structs of Chat Completions answers, as OpenAI and those after it send them: loose where vendors differ."""
+"""The structs of Chat Completions answers, as OpenAI and those after it send them: loose where vendors differ.
+
+They hold no cycles, so the garbage collector need not look at them.
+"""
 
 from typing import Any
 
@@ -8,7 +11,7 @@ from msgspec import Raw, Struct
 NULL = Raw(b"null")
 
 
-class Function(Struct):
+class Function(Struct, gc=False):
     """What is called."""
 
     name: str | None = None
@@ -16,7 +19,7 @@ class Function(Struct):
     input: str | None = None  # of a custom tool
 
 
-class ToolCall(Struct):
+class ToolCall(Struct, gc=False):
     """A tool call, or a piece of one."""
 
     index: int | None = None
@@ -26,7 +29,7 @@ class ToolCall(Struct):
     extra_content: Raw = NULL  # Gemini's thought signatures
 
 
-class Audio(Struct):
+class Audio(Struct, gc=False):
     """Audio, or a piece of it."""
 
     id: str | None = None
@@ -34,7 +37,7 @@ class Audio(Struct):
     transcript: str | None = None
 
 
-class Delta(Struct):
+class Delta(Struct, gc=False):
     """A piece of the answer, or the whole message."""
 
     content: str | list[Any] | dict[str, Any] | None = None
@@ -53,14 +56,14 @@ class Delta(Struct):
     extra_content: dict[str, Any] | None = None
 
 
-class Logprobs(Struct):
+class Logprobs(Struct, gc=False):
     """Log probabilities of the text and of the refusal."""
 
     content: list[dict[str, Any]] | None = None
     refusal: list[dict[str, Any]] | None = None
 
 
-class Choice(Struct):
+class Choice(Struct, gc=False):
     """One candidate."""
 
     index: int = 0
@@ -73,7 +76,7 @@ class Choice(Struct):
     content_filter_results: dict[str, Any] | None = None
 
 
-class InputDetails(Struct):
+class InputDetails(Struct, gc=False):
     """Sub-counts of the input."""
 
     cached_tokens: int | None = None
@@ -83,7 +86,7 @@ class InputDetails(Struct):
     video_tokens: int | None = None
 
 
-class OutputDetails(Struct):
+class OutputDetails(Struct, gc=False):
     """Sub-counts of the output."""
 
     reasoning_tokens: int | None = None
@@ -91,7 +94,7 @@ class OutputDetails(Struct):
     image_tokens: int | None = None
 
 
-class Usage(Struct):
+class Usage(Struct, gc=False):
     """Tokens, by every name that is in use."""
 
     prompt_tokens: int | None = None
@@ -109,14 +112,14 @@ class Usage(Struct):
     reasoning_tokens: int | None = None
 
 
-class Groq(Struct):
+class Groq(Struct, gc=False):
     """Groq's own corner."""
 
     usage: Usage | None = None
     error: Raw = NULL
 
 
-class Chunk(Struct):
+class Chunk(Struct, gc=False):
     """An event of a stream, or the whole answer."""
 
     id: str | None = None

@@ -262,7 +262,13 @@ class Connection(asyncio.Protocol):
         while at < end and not self._whole:
             left = self._left or 0
             if left > 2:  # of the chunk itself
-                stop = min(at + left - 2, end)
+                stop = at + left - 2
+                if data[stop : stop + 2] == b"\r\n":  # all of it is here, its line end too
+                    self._keep(data[at:stop])
+                    self._left = 0
+                    at = stop + 2
+                    continue
+                stop = min(stop, end)
                 self._keep(data[at:stop])
                 self._left = left - (stop - at)
                 at = stop

@@ -79,11 +79,17 @@ class EventSplitter:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _events(frames: bytes) -> list[Event]:
+def _events(whole: bytes) -> list[Event]:
+    frames = whole.split(b"\n\n")
+    if whole.count(b"\n") == 2 * (len(frames) - 1):  # each frame is one line
+        plain = [(b"", frame[6:]) for frame in frames if frame[:6] == b"data: "]
+        if len(plain) == len(frames):
+            return plain
     events: list[Event] = []
-    for frame in frames.split(b"\n\n"):
-        if frame.startswith(b"data: ") and b"\n" not in frame:
-            events.append((b"", frame[6:]))
+    for frame in frames:
+        name, _, data = frame.partition(b"\n")
+        if name[:7] == b"event: " and data[:6] == b"data: " and b"\n" not in data:
+            events.append((name[7:], data[6:]))
         elif frame:
             _parse(frame, events)
     return events
