@@ -113,37 +113,6 @@ def _bits(row: Any) -> "array[float]":
     return array("f", [1.0 if byte >> place & 1 else -1.0 for byte in packed for place in range(7, -1, -1)])
 
 
-_FORMS.get(form, _plain)
-    try:
-        return [read(row) for row in rows]
-    except (TypeError, ValueError) as error:
-        raise Unreadable("vectors that are no numbers") from error
-
-
-def _plain(row: Any) -> "array[float]":
-    return array("f", row)
-
-
-def _packed(row: Any) -> "array[float]":
-    """Little-endian, whatever this machine is."""
-    values = array("f", base64.b64decode(row))
-    if sys.byteorder == "big":
-        values.byteswap()
-    return values
-
-
-def _bits(row: Any) -> "array[float]":
-    """One dimension for each bit, the highest first: 1 where it is set, else -1."""
-    return array(
-        "f",
-        [
-            1.0 if byte >> place & 1 else -1.0
-            for byte in (number & 0xFF for number in row)
-            for place in range(7, -1, -1)
-        ],
-    )
-
-
 _FORMS: Mapping[str, Callable[[Any], "array[float]"]] = {"base64": _packed, "binary": _bits, "ubinary": _bits}
 
 
