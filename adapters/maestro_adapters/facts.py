@@ -9,6 +9,7 @@ from maestro_spi.capability import ModelFacts, Support
 
 _CAPABILITIES = {name.removeprefix("CAPABILITY_"): value for name, value in common_pb2.Capability.items()}
 _MODALITIES = {name.removeprefix("MODALITY_"): value for name, value in common_pb2.Modality.items()}
+ADDS = "adds"  # capabilities beside the usual ones, where `capabilities` would take their place
 
 
 def capabilities(*names: str) -> dict[common_pb2.Capability.ValueType, Support]:
@@ -31,10 +32,15 @@ def _read(model: Any, usual: ModelFacts) -> ModelFacts:
         return replace(usual, name=model)
     if not isinstance(model, Mapping) or not isinstance(model.get("name"), str):
         raise ValueError(f"models: {model!r} has no name")
-    strange = [key for key in model if key not in _READ]
+    strange = [key for key in model if key not in (*_READ, ADDS)]
     if strange:
-        raise ValueError(f"models.{model['name']}: {strange[0]!r} is not known; there are: {', '.join(_READ)}")
-    return replace(usual, **{key: _READ[key](value) for key, value in model.items()})
+        there = ", ".join((*_READ, ADDS))
+        raise ValueError(f"models.{model['name']}: {strange[0]!r} is not known; there are: {there}")
+    read = replace(usual, **{key: _READ[key](value) for key, value in model.items() if key != ADDS})
+    if ADDS in model:
+        more = capabilities(*(str(name).upper() for name in model[ADDS]))
+        read = replace(read, capabilities={**read.capabilities, **more})
+    return read
 
 
 def _modalities(names: Sequence[Any]) -> tuple[common_pb2.Modality.ValueType, ...]:

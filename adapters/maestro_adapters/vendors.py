@@ -51,7 +51,7 @@ class Vendors:
 def read() -> Vendors:
     """The rows of vendors.yaml."""
     text = resources.files("maestro_adapters").joinpath("vendors.yaml").read_text(encoding="utf-8")
-    return Vendors([Vendor(name=name, **row) for name, row in yaml.safe_load(text).items()])
+    return Vendors([Vendor(name=name, **row) for name, row in yaml.load(text, Loader=catalog.LOADER).items()])
 
 
 def _at_home(vendor: Vendor, settings: AdapterSettings) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import textwrap
 from collections.abc import Coroutine, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -242,7 +243,8 @@ def _ask_the_adapters(loaded: "Loaded", *, as_json: bool = False) -> None:
 
 def _tell_what_is_on(loaded: "Loaded") -> None:
     settings, pinned = loaded.settings, " (pinned by MAESTRO_PROVIDER)" if loaded.pinned else ""
-    providers = (f"{name} ({provider.adapter})" for name, provider in settings.providers.items())
+    by = {each.vendor.name: each.by for each in loaded.found}
+    providers = (f"{name} ({by.get(name, provider.adapter)})" for name, provider in settings.providers.items())
     typer.echo(f"config:    {loaded.source}")
     typer.echo(f"providers: {', '.join(providers)}{pinned}")
     typer.echo(f"model:     {settings.default_model or 'the first'}")
@@ -258,12 +260,11 @@ def _tell_what_is_off(loaded: "Loaded") -> None:
 
     if loaded.configured:
         return
-    if loaded.found:
-        typer.echo("found:     " + ", ".join(f"{each.vendor.name} ({each.by})" for each in loaded.found))
-    else:
-        typer.echo("           nobody is configured, so the scripted adapter answers; to add somebody who can think:")
-    for line in missing(sold(), loaded.settings.providers):
-        typer.echo(f"off:       {line}")
+    if not loaded.found:
+        typer.echo("           the scripted adapter answers; to add somebody who can think, set a variable of:")
+    others = ", ".join(missing(sold(), loaded.settings.providers))
+    for number, line in enumerate(textwrap.wrap(others, 100, break_on_hyphens=False)):
+        typer.echo(f"{'' if number else 'off:':11}{line}")
     typer.echo("           or write `providers` into gateway.yaml: docs/configuration.md")
 
 

@@ -60,9 +60,9 @@ def switch_on(there: Sequence[Found], document: Document, environment: Environme
 
 
 def missing(vendors: Iterable[Vendor], on: Iterable[str]) -> list[str]:
-    """What would switch the others on, one sentence each."""
+    """The others, each with what would switch it on."""
     names = set(on)
-    return [f"{vendor.name}: {_wanted(vendor)}" for vendor in vendors if vendor.name not in names]
+    return [f"{vendor.name} ({_wanted(vendor)})" for vendor in vendors if vendor.name not in names]
 
 
 def _settings(each: Found, environment: Environment) -> Iterable[tuple[tuple[str, ...], Any, Place]]:
@@ -82,8 +82,8 @@ def _settings(each: Found, environment: Environment) -> Iterable[tuple[tuple[str
 
 def _wanted(vendor: Vendor) -> str:
     if vendor.local:
-        return f"start it, or set {' or '.join(vendor.url)}"
-    return "set " + " and ".join(" or ".join(group) for group in vendor.variables)
+        return f"start it here, or {' or '.join(vendor.url)}"
+    return " and ".join(" or ".join(group) for group in vendor.variables)
 
 
 def _first(names: Iterable[str], variables: Mapping[str, str]) -> str:

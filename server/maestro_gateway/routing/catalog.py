@@ -63,7 +63,9 @@ class Catalog:
         }
         self._by_name = {name: target for target in self.targets for name in (target.name, *target.facts.aliases)}
         self._default = default_model or next((target.name for target in self.targets if target.chats), "")
-        self._embedder = default_embedding_model or next((each.name for each in self.targets if each.embeds), "")
+        # A model that does nothing else is meant rather than one that makes vectors, too.
+        able = sorted((each for each in self.targets if each.embeds), key=lambda each: each.chats)
+        self._embedder = default_embedding_model or next((each.name for each in able), "")
 
     def find(self, model: str) -> Target:
         """The target a request means; MODEL_NOT_FOUND names the nearest there is."""
