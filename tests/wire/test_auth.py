@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from maestro.v1 import capability_pb2
@@ -14,6 +14,7 @@ from maestro_gateway.services.descriptors import Descriptors
 from tests.doubles.asking import ask, refused
 from tests.doubles.gateway import BEARER, KEY, Wire, wired
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # one gateway for all of them
 CONTRACT = Descriptors()
 METHODS = {name: CONTRACT.needs(method) for name, method in CONTRACT.methods()}
 ENVIRON = {"STOPPED": "key-switched-off", "NOTHING": "key-for-nothing", "READER": "key-to-read", "CHATTER": "key-chat"}
@@ -26,9 +27,9 @@ keys:
 """
 
 
-@pytest.fixture
-async def wire(tmp_path: Path) -> AsyncGenerator[Wire]:
-    async with wired(tmp_path, KEYS, environ=ENVIRON) as made:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def wire(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Wire]:
+    async with wired(tmp_path_factory.mktemp("gateway"), KEYS, environ=ENVIRON) as made:
         yield made
 
 

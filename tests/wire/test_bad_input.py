@@ -1,7 +1,6 @@
 """Bad input over the wire: every mistake is named, nothing is lost, the server lives."""
 
 import asyncio
-import contextlib
 import math
 import socket
 from collections.abc import AsyncGenerator, Callable
@@ -9,20 +8,17 @@ from typing import Any
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+import pytest_asyncio
 
 from maestro.v1 import capability_pb2, chat_pb2, common_pb2, content_pb2
 from maestro_gateway.services.descriptors import Descriptors
-from maestro_gateway.services.rules import Rules, judge
-from maestro_spi.errors import MaestroError
 from tests.doubles.asking import Told, ask, refused
 from tests.doubles.broken_requests import broken_requests
-from tests.doubles.gateway import BEARER, Wire
+from tests.doubles.gateway import BEARER, Wire, wired
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # one gateway for all of them
 CONTRACT = Descriptors()
 METHODS = [name for name, _ in CONTRACT.methods()]
-READER = Rules(CONTRACT, judge(CONTRACT))
 CHAT = "maestro.v1.ChatService/CompleteChat"
 OVERSIZED = 65 * 2**20
 OVER_THE_TRANSPORT = 100 * 2**20
@@ -44,7 +40,13 @@ async def still_answers(wire: Wire) -> None:
     await wire.gateway.envelope.empty()
 
 
-@pytest.fixture(autouse=True)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def wire(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Wire]:
+    async with wired(tmp_path_factory.mktemp("gateway")) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
 async def lives(wire: Wire) -> AsyncGenerator[None]:
     """After whatever a test has sent, the same server answers the same channel."""
     yield
@@ -65,7 +67,7 @@ async def test_every_rule_of_the_proto_answers_with_the_path_that_breaks_it(wire
             says_where(await refused(send(wire, method, broken.data)), broken.path)
 
 
-def test_rules_are_found_where_there_are_some() -> None:
+async def test_rules_are_found_where_there_are_some() -> None:
     assert len(list(broken_requests(CHAT))) > 30
 
 
@@ -342,12 +344,3 @@ async def test_a_stream_where_one_message_belongs_does_not_hang(wire: Wire) -> N
         for count in (0, 3):
             call = wire.channel.stream_unary(f"/{CHAT}")(several(count), metadata=BEARER, timeout=0.3)
             assert await call.code() in {grpc.StatusCode.OK, grpc.StatusCode.DEADLINE_EXCEEDED}
-
-
-@given(data=st.binary(max_size=200))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_bytes_at_all_get_an_answer_of_the_table(data: bytes) -> None:
-    """By the reader that the door uses, so that a find is reproduced without a server."""
-    for method in METHODS:
-        with contextlib.suppress(MaestroError):
-            READER.read(method, data)

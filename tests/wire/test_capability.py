@@ -2,15 +2,16 @@
 
 from collections.abc import AsyncGenerator
 from importlib.metadata import version
-from pathlib import Path
 
 import grpc
 import pytest
+import pytest_asyncio
 
 from maestro.v1 import capability_pb2, common_pb2
 from tests.doubles.asking import ask, refused
 from tests.doubles.gateway import BEARER, Wire, wired
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # one gateway for all of them
 YAML = """
 providers:
   scripted: {adapter: scripted, options: {models: {a: [{text: a}], b: {context_tokens: 99, steps: [{text: b}]}}}}
@@ -20,9 +21,9 @@ models:
 """
 
 
-@pytest.fixture
-async def wire(tmp_path: Path) -> AsyncGenerator[Wire]:
-    async with wired(tmp_path, YAML) as made:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def wire(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Wire]:
+    async with wired(tmp_path_factory.mktemp("gateway"), YAML) as made:
         yield made
 
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,19 @@ from urllib.parse import quote
 
 import grpc
 import pytest
+import pytest_asyncio
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2 as details
 
 from maestro.v1 import chat_pb2, common_pb2, content_pb2, error_pb2
+from maestro_gateway.base.call import Call
 from maestro_spi.errors import Reason
 from maestro_spi.reasons import TABLE
 from maestro_stream.grammar import check
 from tests.doubles.asking import Told, ask, interrupted, refused, unpacked
-from tests.doubles.gateway import BEARER, Wire, wired
+from tests.doubles.gateway import BEARER, Around, Wire, wired
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # one gateway for all of them
 YAML = """
 providers:
   scripted:
@@ -37,9 +41,9 @@ ENVIRON = {"OFF": "key-switched-off", "READER": "key-that-reads"}
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
 
-@pytest.fixture
-async def wire(tmp_path: Path) -> AsyncGenerator[Wire]:
-    async with wired(tmp_path, YAML, environ=ENVIRON) as made:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def wire(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Wire]:
+    async with wired(tmp_path_factory.mktemp("gateway"), YAML, environ=ENVIRON) as made:
         yield made
 
 
@@ -165,7 +169,7 @@ def holds(answer: Told, reason: Reason, request_id: str, case: Case) -> None:
     assert answer.size < 4096
 
 
-def test_every_reason_has_a_case() -> None:
+async def test_every_reason_has_a_case() -> None:
     assert set(CASES) == set(Reason) == set(TABLE)
 
 
@@ -307,19 +311,26 @@ async def test_two_hundred_broken_messages_are_told_in_part(wire: Wire) -> None:
     assert answer.size <= 4096
 
 
-async def test_a_fault_of_ours_tells_nothing_but_the_request_id(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_fault_of_ours_tells_nothing_but_the_request_id(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     secret = "the-prompt-and-the-key"
 
-    def break_down(*_: object) -> None:
+    @asynccontextmanager
+    async def breaks_down(call: Call) -> AsyncGenerator[None]:
         raise ZeroDivisionError(secret)
+        yield
 
-    wire.gateway.chats.get = break_down  # type: ignore[method-assign]
     metadata = (*BEARER, ("x-request-id", "fault-1"))
-    answer = await refused(wire.chat.GetChat(chat_pb2.GetChatRequest(chat="chats/1"), metadata=metadata))
-    assert (answer.code, answer.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
-    assert answer.info.metadata["requestId"] == "fault-1"
-    assert secret not in repr(answer)
-    assert any(record.exc_info and record.request_id == "fault-1" for record in caplog.records)
+    async with wired(tmp_path, around=Around(steps=[breaks_down])) as wire:
+        whole = await refused(wire.chat.CompleteChat(ask(), metadata=metadata))
+        events, streamed = await interrupted(wire.chat.StreamChat(ask(), metadata=metadata))
+    assert events == []
+    for answer in (whole, streamed):
+        assert (answer.code, answer.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+        assert answer.info.metadata["requestId"] == "fault-1"
+        assert secret not in repr(answer)
+    assert [record.request_id for record in caplog.records if record.exc_info] == ["fault-1", "fault-1"]
 
 
 async def test_no_failure_repeats_the_prompt_or_the_key(wire: Wire) -> None:

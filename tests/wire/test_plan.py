@@ -1,15 +1,16 @@
 """PlanChat and CountTokens over the wire: what would happen, and that nothing does."""
 
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from google.rpc import error_details_pb2
 
 from maestro.v1 import chat_pb2, common_pb2
 from tests.doubles.asking import ask, refused, unpacked
 from tests.doubles.gateway import BEARER, Wire, wired
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # one gateway for all of them
 YAML = """
 providers:
   scripted:
@@ -22,9 +23,9 @@ providers:
 """
 
 
-@pytest.fixture
-async def wire(tmp_path: Path) -> AsyncGenerator[Wire]:
-    async with wired(tmp_path, YAML) as made:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def wire(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Wire]:
+    async with wired(tmp_path_factory.mktemp("gateway"), YAML) as made:
         yield made
 
 

@@ -1,6 +1,8 @@
 """The rules of the proto, with protovalidate and without it; the right of every method; page tokens."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from maestro.v1 import capability_pb2
 from maestro_gateway.services import rights
@@ -14,7 +16,9 @@ from tests.doubles.asking import ask
 from tests.doubles.broken_requests import broken_requests
 
 CONTRACT = Descriptors()
+CONTRACT_INPUT = {name: method.input_type.full_name for name, method in CONTRACT.methods()}
 CHAT = "maestro.v1.ChatService/CompleteChat"
+READER = Rules(CONTRACT, Protovalidate())
 GUARDED = {f"{kind}.{rule}" for kind, rule, _, _ in RULES}
 
 
@@ -29,15 +33,25 @@ def test_without_protovalidate_the_rules_that_guard_memory_and_time_still_hold(m
             assert broken.path in {found.field for found in guards.violations(request)}
 
 
-CONTRACT_INPUT = {name: method.input_type.full_name for name, method in CONTRACT.methods()}
-
-
 @pytest.mark.parametrize("judge", [Protovalidate(), Bounds(CONTRACT)], ids=["protovalidate", "bounds"])
 def test_a_good_request_comes_out_as_it_was_sent(judge: Protovalidate | Bounds) -> None:
     rules = Rules(CONTRACT, judge)
     rules.warm_up()
     request = ask("hello")
     assert rules.read(CHAT, request.SerializeToString()) == request
+
+
+@given(data=st.binary(max_size=200))
+@settings(max_examples=60, deadline=None)
+def test_any_bytes_at_all_are_read_or_named_as_the_callers_mistake(data: bytes) -> None:
+    for method in CONTRACT_INPUT:
+        try:
+            READER.read(method, data)
+        except MaestroError as error:
+            reason = error.reason
+        else:
+            reason = Reason.INVALID_FIELD
+        assert reason is Reason.INVALID_FIELD
 
 
 def test_a_method_without_a_right_keeps_the_server_from_starting() -> None:
