@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 OPENING = re.compile(r"^<!-- (?P<name>\w+)(?:: (?P<what>\S+))? -->$", re.MULTILINE)
 BLOCK = re.compile(r"^(?P<opening><!-- (?P<name>\w+)(?:: (?P<what>\S+))? -->)\n.*?^<!-- /(?P=name) -->$", re.M | re.S)
 FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
-LANGUAGES = {".py": "python", ".go": "go", ".ts": "ts", ".yaml": "yaml", ".proto": "protobuf"}
+LANGUAGES = {".py": "python", ".go": "go", ".ts": "ts", ".yaml": "yaml", ".toml": "toml", ".proto": "protobuf"}
 
 Maker = Callable[[str], str]
 

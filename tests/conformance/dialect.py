@@ -5,14 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 from zlib import crc32
 
 from maestro.v1 import chat_pb2
 from maestro_spi import AdapterSettings
 from tests.conformance.compare import Allowed, Expected, against, differences
-from tests.conformance.exchange import Exchange
+from tests.conformance.exchange import ELSEWHERE, Exchange
 from tests.conformance.play import converse
 from tests.conformance.replay import Plan, Replay
 
@@ -99,11 +101,23 @@ class ChatDialect:
 def dialects() -> Mapping[str, Dialect]:
     """Protocol -> the dialect that takes it. A dialect joins by being a file of `dialects/` with a DIALECT."""
     found: dict[str, Dialect] = {}
-    for file in sorted((Path(__file__).parent / "dialects").glob("*.py")):
-        module = import_module(f"tests.conformance.dialects.{file.stem}")
+    files = sorted((Path(__file__).parent / "dialects").glob("*.py"))
+    modules = [import_module(f"tests.conformance.dialects.{file.stem}") for file in files]
+    if ELSEWHERE is not None:
+        modules.append(_module(ELSEWHERE / "conformance.py"))
+    for module in modules:
         for dialect in getattr(module, "DIALECTS", None) or [module.DIALECT]:
             for protocol in dialect.protocols:
                 if protocol in found:
                     raise ValueError(f"{protocol} is taken by {found[protocol].name} and by {dialect.name}")
                 found[protocol] = dialect
     return found
+
+
+def _module(file: Path) -> ModuleType:
+    spec = spec_from_file_location(f"conformance_of_{file.parent.name}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 OWN = Path(__file__).parents[1] / "exchanges"  # ours, by dialect: written by hand after the providers' documentation
+# The folder of an adapter that lives elsewhere: `conformance.py` is its dialect, `exchanges/*.json` are its exchanges.
+ELSEWHERE = Path(os.environ["MAESTRO_TEST_ADAPTER"]) if "MAESTRO_TEST_ADAPTER" in os.environ else None
 
 _TRIMMED = re.compile(r"TRIMMED_BASE64_\d+_chars")
 
@@ -101,8 +104,10 @@ def corpus(folder: Path, provider: str = "") -> Iterator[Exchange]:
 
 
 def own(names: Iterable[str] = ()) -> Iterator[Exchange]:
-    """Our own exchanges, of these dialects or of all."""
+    """Our own exchanges, of these dialects or of all; then those of the adapter that lives elsewhere."""
     wanted = set(names)
-    for file in sorted(OWN.glob("*/*.json")):
-        if not wanted or file.parent.name in wanted:
-            yield read(file.read_text(encoding="utf-8"))
+    files = [file for file in sorted(OWN.glob("*/*.json")) if not wanted or file.parent.name in wanted]
+    if ELSEWHERE is not None and not wanted:
+        files += sorted(ELSEWHERE.glob("exchanges/*.json"))
+    for file in files:
+        yield read(file.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from maestro.v1 import chat_pb2, common_pb2, content_pb2
-from maestro_adapters.registry import ADAPTERS, load
+from maestro_adapters.registry import load, names
 from maestro_spi import AdapterSettings, ChatProvider, MaestroError, Reason
 from maestro_stream.fold import Fold, fold
 from maestro_stream.grammar import Grammar, check
@@ -126,7 +126,7 @@ async def read(exchange: Exchange, *, whole: bool = True) -> list[chat_pb2.ChatE
 
 def test_every_adapter_has_exchanges():
     chatting = {
-        name for name in ADAPTERS if hasattr(load(AdapterSettings(name="p", adapter=name, base_url=NOWHERE)), "chat")
+        name for name in names() if hasattr(load(AdapterSettings(name="p", adapter=name, base_url=NOWHERE)), "chat")
     }
     assert set(EXCHANGES) == chatting, "write exchanges of the new adapter: tests/conformance/README.md"
 
@@ -208,7 +208,7 @@ async def test_closing_it_anywhere_leaves_nothing_behind(exchange):
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize("name", names())
 async def test_it_knows_its_version_and_no_model_twice(name):
     adapter = load(AdapterSettings(name="p", adapter=name, base_url=NOWHERE))
     models = [model.name for model in adapter.models()]
