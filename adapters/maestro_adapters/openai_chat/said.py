@@ -132,7 +132,6 @@ class Chunk(Struct, gc=False):
     system_fingerprint: str | None = None
     citations: list[Any] | None = None
     search_results: list[Any] | None = None
-    prompt_filter_results: list[Any] | None = None
     x_groq: Groq | None = None
 
 
