@@ -110,7 +110,7 @@ class Reader:
             self._answer.provider_event("GenerateContentResponse", payload.decode(errors="replace"))
         if self._raw is not None:
             self._raw.append(payload)
-        if len(chunk.error):
+        if bytes(chunk.error) not in (b"", b"null"):
             raise self._complain(payload)
         self._about(chunk)
         for candidate in chunk.candidates or ():

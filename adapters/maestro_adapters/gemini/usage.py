@@ -5,20 +5,6 @@ from collections.abc import Iterable, Mapping
 from maestro.v1 import common_pb2
 from maestro_adapters.gemini.said import ModalityCount, UsageMetadata
 
-COUNTS = (
-    "prompt_token_count",
-    "tool_use_prompt_token_count",
-    "candidates_token_count",
-    "thoughts_token_count",
-    "cached_content_token_count",
-    "total_token_count",
-    "prompt_tokens_details",
-    "tool_use_prompt_tokens_details",
-    "candidates_tokens_details",
-    "service_tier",
-    "traffic_type",
-)
-
 # Enums may come as their numbers.
 MODALITIES: Mapping[str | int, common_pb2.Modality.ValueType] = {
     "TEXT": common_pb2.MODALITY_TEXT,
@@ -37,9 +23,15 @@ MODALITIES: Mapping[str | int, common_pb2.Modality.ValueType] = {
 def later(before: UsageMetadata | None, told: UsageMetadata) -> UsageMetadata:
     """What is known once more has been told: counts are cumulative, and one that is left out stays as it was."""
     if before is not None:
-        for name in COUNTS:
-            if getattr(told, name) is None:
-                setattr(told, name, getattr(before, name))
+        told.prompt_token_count = told.prompt_token_count or before.prompt_token_count
+        told.tool_use_prompt_token_count = told.tool_use_prompt_token_count or before.tool_use_prompt_token_count
+        told.candidates_token_count = told.candidates_token_count or before.candidates_token_count
+        told.thoughts_token_count = told.thoughts_token_count or before.thoughts_token_count
+        told.cached_content_token_count = told.cached_content_token_count or before.cached_content_token_count
+        told.total_token_count = told.total_token_count or before.total_token_count
+        told.prompt_tokens_details = told.prompt_tokens_details or before.prompt_tokens_details
+        told.candidates_tokens_details = told.candidates_tokens_details or before.candidates_tokens_details
+        told.service_tier = told.service_tier or before.service_tier
     return told
 
 
