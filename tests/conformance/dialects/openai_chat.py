@@ -40,7 +40,7 @@ VENDORS: Mapping[str, Mapping[str, Any]] = {
     },
     "snowflake": {"reasoning_field": "reasoning", "reasoning": "object"},
     "vercel_gateway": {"reasoning_field": "reasoning", "reasoning": "object", "cache_control": True},
-    "writer": {"path": "/chat"},
+    "writer": {},
     "xai": {"reasoning_field": "reasoning_content"},
     "zai": {"reasoning_field": "reasoning_content", "reasoning": "thinking"},
 }
@@ -71,6 +71,8 @@ FINISH = {
 # What a failure is, by what makes it plain: the first that fits.
 REASONS: tuple[tuple[str, Any, Reason], ...] = (
     ("code", "content_filter", Reason.PROMPT_BLOCKED),
+    ("code", "invalid_api_key", Reason.PROVIDER_AUTH_FAILED),
+    ("message", "Incorrect API key", Reason.PROVIDER_AUTH_FAILED),
     ("code", "insufficient_quota", Reason.PROVIDER_QUOTA_EXHAUSTED),
     ("code", "model_not_found", Reason.MODEL_NOT_FOUND),
     ("code", "DeploymentNotFound", Reason.MODEL_NOT_FOUND),
@@ -80,12 +82,11 @@ REASONS: tuple[tuple[str, Any, Reason], ...] = (
     ("status", 401, Reason.PROVIDER_AUTH_FAILED),
     ("status", 403, Reason.PROVIDER_AUTH_FAILED),
     ("status", 429, Reason.PROVIDER_RATE_LIMITED),
-    ("status", 400, Reason.PROVIDER_REJECTED_REQUEST),
-    ("status", 404, Reason.MODEL_NOT_FOUND),
-    ("status", 422, Reason.PROVIDER_REJECTED_REQUEST),
+    ("status", 402, Reason.PROVIDER_QUOTA_EXHAUSTED),
+    ("status", 408, Reason.PROVIDER_TIMEOUT),
+    ("status", 413, Reason.CONTEXT_OVERFLOW),
+    ("status", 504, Reason.PROVIDER_TIMEOUT),
     ("code", "server_error", Reason.PROVIDER_UNAVAILABLE),
-    ("status", 500, Reason.PROVIDER_UNAVAILABLE),
-    ("status", 503, Reason.PROVIDER_UNAVAILABLE),
 )
 
 ALLOWED = (
@@ -105,6 +106,15 @@ ALLOWED = (
 )
 
 
+def row(exchange: Exchange) -> Mapping[str, Any]:
+    """The vendor's row; of a vendor that is not known, what can be read off the request."""
+    if exchange.vendor in VENDORS or exchange.request is None:
+        return VENDORS.get(exchange.vendor, {})
+    fields = {name for message in exchange.asked.get("messages", ()) for name in message}
+    field = next((name for name in ("reasoning_content", "reasoning") if name in fields), "")
+    return {"reasoning_field": field, "cache_control": True, "documents": "file_url", "video": True}
+
+
 # Their request in our words.
 
 
@@ -114,9 +124,9 @@ def ours(exchange: Exchange) -> chat_pb2.ChatRequest:
     if not asked:
         asked = {"model": exchange.expected.get("model") or "m", "messages": [{"role": "user", "content": "hi"}]}
     request = chat_pb2.ChatRequest(model=asked.pop("model"))
-    vendor = VENDORS.get(exchange.vendor, {})
+    vendor = row(exchange)
     for message in asked.pop("messages"):
-        request.messages.append(_message(message, vendor))
+        request.messages.append(_message(message))
     for tool in asked.pop("tools", None) or ():
         request.tools.append(_tool(tool))
     _sampling(asked, request)
@@ -136,20 +146,11 @@ def ours(exchange: Exchange) -> chat_pb2.ChatRequest:
     return request
 
 
-def _message(told: Mapping[str, Any], vendor: Mapping[str, Any]) -> content_pb2.Message:
+def _message(told: Mapping[str, Any]) -> content_pb2.Message:
     role = told["role"]
-    message = content_pb2.Message(name=told.get("name") or "")
     if role in ("tool", "function"):
-        message.role = content_pb2.ROLE_TOOL
-        part = message.parts.add()
-        part.tool_result.tool_call_id = told.get("tool_call_id") or ""
-        part.tool_result.name = message.name
-        message.name = ""
-        part.tool_result.content.extend(_parts(told.get("content")))
-        if role == "function":
-            _state(part, "function_call", b"function_call")
-        return message
-    message.role = ROLES.get(role, content_pb2.ROLE_ASSISTANT)
+        return _result(told)
+    message = content_pb2.Message(name=told.get("name") or "", role=ROLES.get(role, content_pb2.ROLE_ASSISTANT))
     thoughts = told.get("reasoning_details")
     text = told.get("reasoning_content") or told.get("reasoning")
     if text or thoughts:
@@ -162,20 +163,42 @@ def _message(told: Mapping[str, Any], vendor: Mapping[str, Any]) -> content_pb2.
         message.parts[-1].cache_breakpoint.SetInParent()
     if told.get("refusal"):
         message.parts.add(refusal=told["refusal"])
-    for call in told.get("tool_calls") or ():
-        function = call["function"]
+    message.parts.extend(_called(call) for call in told.get("tool_calls") or ())
+    if told.get("audio"):
         part = message.parts.add()
-        part.tool_call.id = call.get("id") or ""
-        part.tool_call.name = function["name"]
-        part.tool_call.arguments_json = function["arguments"]
-        if "cache_control" in call:
-            part.cache_breakpoint.SetInParent()
+        part.media.modality = common_pb2.MODALITY_AUDIO
+        _state(part, "audio_id", told["audio"]["id"].encode())
     if told.get("function_call"):
-        part = message.parts.add()
-        part.tool_call.name = told["function_call"]["name"]
-        part.tool_call.arguments_json = told["function_call"]["arguments"]
+        part = _called({"function": told["function_call"]})
+        _state(part, "function_call", b"function_call")
+        message.parts.append(part)
+    return message
+
+
+def _result(told: Mapping[str, Any]) -> content_pb2.Message:
+    message = content_pb2.Message(role=content_pb2.ROLE_TOOL)
+    part = message.parts.add()
+    part.tool_result.tool_call_id = told.get("tool_call_id") or ""
+    part.tool_result.name = told.get("name") or ""
+    part.tool_result.content.extend(_parts(told.get("content")))
+    if told["role"] == "function":
         _state(part, "function_call", b"function_call")
     return message
+
+
+def _called(call: Mapping[str, Any]) -> content_pb2.Part:
+    function = call.get("function") or call["custom"]
+    part = content_pb2.Part()
+    part.tool_call.id = call.get("id") or ""
+    part.tool_call.name = function["name"]
+    part.tool_call.arguments_json = function["arguments"] if "arguments" in function else function["input"]
+    if "function" not in call:
+        _state(part, "custom_tool_call", b"custom")
+    if "extra_content" in call:
+        _state(part, "extra_content", json.dumps(call["extra_content"]).encode())
+    if "cache_control" in call:
+        part.cache_breakpoint.SetInParent()
+    return part
 
 
 def _state(part: content_pb2.Part, kind: str, data: bytes) -> None:
@@ -191,7 +214,7 @@ def _parts(content: Any) -> list[content_pb2.Part]:
 
 
 def _part(told: Mapping[str, Any]) -> content_pb2.Part:
-    kind = told["type"]
+    kind = told.get("type")
     part = content_pb2.Part()
     match kind:
         case "text" if set(told) <= {"type", "text", "cache_control"}:
@@ -200,7 +223,7 @@ def _part(told: Mapping[str, Any]) -> content_pb2.Part:
             image = told["image_url"] if isinstance(told["image_url"], dict) else {"url": told["image_url"]}
             _source(part.media, image["url"], common_pb2.MODALITY_IMAGE)
             part.media.detail = image.get("detail") or ""
-        case "input_audio":
+        case "input_audio" if isinstance(told["input_audio"], dict) and "format" in told["input_audio"]:
             audio = told["input_audio"]
             mime = {"mp3": "audio/mpeg"}.get(audio["format"], f"audio/{audio['format']}")
             _source(part.media, f"data:{mime};base64,{audio['data']}", common_pb2.MODALITY_AUDIO)
@@ -211,10 +234,10 @@ def _part(told: Mapping[str, Any]) -> content_pb2.Part:
             _source(part.media, told["document_url"], common_pb2.MODALITY_DOCUMENT)
         case "video_url":
             _source(part.media, told["video_url"]["url"], common_pb2.MODALITY_VIDEO)
-        case "thinking":
+        case "thinking" if isinstance(told.get("thinking"), list):
             part.reasoning.text = "".join(piece["text"] for piece in told["thinking"])
         case _:
-            part.opaque.CopyFrom(content_pb2.OpaqueBlock(provider=NAME, type=kind, json=json.dumps(told)))
+            part.opaque.CopyFrom(content_pb2.OpaqueBlock(provider=NAME, type=str(kind), json=json.dumps(told)))
     if "cache_control" in told and part.WhichOneof("kind") != "opaque":
         part.cache_breakpoint.SetInParent()
         if ttl := told["cache_control"].get("ttl"):
@@ -232,8 +255,9 @@ def _source(media: content_pb2.Media, url: str, modality: common_pb2.Modality.Va
 
 
 def _tool(told: Mapping[str, Any]) -> chat_pb2.ToolSpec:
-    plain = {"type", "function"}
-    if told.get("type", "function") != "function" or not set(told) <= plain:
+    known = {"name", "description", "parameters", "strict"}
+    plain = set(told) <= {"type", "function"} and set(told.get("function") or ()) <= known
+    if told.get("type", "function") != "function" or not plain:
         config = json.dumps({"type": "function", **told})
         return chat_pb2.ToolSpec(provider=chat_pb2.ProviderTool(name=told.get("type") or "tool", config_json=config))
     function = told["function"]
@@ -273,7 +297,11 @@ def _sampling(asked: dict[str, Any], request: chat_pb2.ChatRequest) -> None:
 
 
 def _choice(asked: dict[str, Any], request: chat_pb2.ChatRequest) -> None:
-    choice = asked.pop("tool_choice", None) if request.tools else None
+    choice = asked.get("tool_choice") if request.tools else None
+    if isinstance(choice, dict) and "name" not in (choice.get("function") or ()):
+        return  # said raw
+    if request.tools:
+        asked.pop("tool_choice", None)
     if choice in ("required", "any"):
         request.tool_choice.mode = chat_pb2.TOOL_MODE_REQUIRED
     elif choice in ("auto", "none"):
@@ -290,6 +318,9 @@ def _format(asked: dict[str, Any], request: chat_pb2.ChatRequest) -> None:
     match wanted.get("type"):
         case "json_schema":
             schema = wanted["json_schema"]
+            if "schema" not in schema or set(schema) - {"name", "schema", "strict", "description"}:
+                asked["response_format"] = wanted  # said raw
+                return
             request.response_format.json_schema.CopyFrom(
                 chat_pb2.JsonSchemaFormat(
                     name=schema.get("name") or "",
@@ -383,7 +414,10 @@ def _reason(error: Mapping[str, Any]) -> Reason:
         told = facts.get(name)
         if told == value or (name == "message" and value in str(told)):
             return reason
-    raise ValueError(f"no row for the failure {dict(error)}")
+    status = int(facts["status"])
+    if status == 404 and "model" in str(facts.get("message")).lower():
+        return Reason.MODEL_NOT_FOUND
+    return Reason.PROVIDER_UNAVAILABLE if status >= 500 else Reason.PROVIDER_REJECTED_REQUEST
 
 
 # Shapes that say the same.
@@ -409,7 +443,7 @@ def normal(body: Any) -> Any:
 def recorded(exchange: Exchange) -> Any:
     """What was recorded, as it is compared: some clients say reasoning in two fields, the vendor reads one."""
     body = normal(exchange.asked)
-    field = VENDORS.get(exchange.vendor, {}).get("reasoning_field", "")
+    field = row(exchange).get("reasoning_field", "")
     for message in body.get("messages", ()):
         if "reasoning" in message and message["reasoning"] == message.get("reasoning_content"):
             del message["reasoning" if field == "reasoning_content" else "reasoning_content"]
@@ -450,9 +484,12 @@ def _normal_part(part: Mapping[str, Any]) -> dict[str, Any]:
 
 def settings(exchange: Exchange, url: str) -> AdapterSettings:
     """The adapter with the vendor's row, for the address of the recording."""
-    endpoint = VENDORS.get(exchange.vendor, {}).get("path", "/chat/completions")
-    base = exchange.path.removesuffix(endpoint) if exchange.path.endswith(endpoint) else "/v1"
-    options = {**VENDORS.get(exchange.vendor, {}), **exchange.options, "stream": exchange.streamed}
+    path = exchange.path or "/v1/chat/completions"
+    base = path.removesuffix("/chat/completions")
+    options = {**row(exchange), **exchange.options, "stream": exchange.streamed}
+    if base == path:  # the vendor's is another
+        base, _, name = path.rpartition("/")
+        options["path"] = f"/{name}"
     return AdapterSettings(name=NAME, adapter=NAME, base_url=url + base, api_key="sk-replay", options=options)
 
 
