@@ -46,6 +46,13 @@ REASONS = {
     500: Reason.PROVIDER_UNAVAILABLE,
     503: Reason.PROVIDER_UNAVAILABLE,
 }
+CODES = {
+    "ServiceQuotaExceededException": Reason.PROVIDER_QUOTA_EXHAUSTED,
+    "ModelNotReadyException": Reason.PROVIDER_UNAVAILABLE,
+    "throttlingException": Reason.PROVIDER_RATE_LIMITED,
+    "modelStreamErrorException": Reason.PROVIDER_UNAVAILABLE,
+    "validationException": Reason.PROVIDER_REJECTED_REQUEST,
+}
 WORDS = {
     "model identifier is invalid": Reason.MODEL_NOT_FOUND,
     "Too many requests": Reason.PROVIDER_RATE_LIMITED,
@@ -260,6 +267,8 @@ def _usage(told: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def _reason(error: Mapping[str, Any]) -> Reason:
+    if error["code"] in CODES:
+        return CODES[error["code"]]
     for words, reason in WORDS.items():
         if words in error["message"]:
             return reason

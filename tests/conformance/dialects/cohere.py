@@ -247,7 +247,7 @@ class CohereEmbed(EmbedDialect):
 
 def embedded(exchange: Exchange) -> embedding_pb2.EmbedRequest:
     asked = dict(exchange.asked)
-    count = exchange.expected.get("embedding", {}).get("count", 1)
+    count = (exchange.expected.get("embedding") or {}).get("count", 1)
     request = texts(*asked.pop("texts", [""] * count), model=asked.pop("model", "embed-v4.0"))
     request.purpose = PURPOSES[asked.pop("input_type", "search_document")]
     request.truncate = (asked.pop("truncate", None) or "NONE") == "END"

@@ -185,7 +185,7 @@ CHAT = ChatDialect(
 
 def embedded(exchange: Exchange) -> embedding_pb2.EmbedRequest:
     asked = dict(exchange.asked)
-    said = asked.pop("input", [""] * exchange.expected.get("embedding", {}).get("count", 1))
+    said = asked.pop("input", [""] * (exchange.expected.get("embedding") or {}).get("count", 1))
     request = texts(*([said] if isinstance(said, str) else said), model=asked.pop("model", "m"))
     if dimensions := asked.pop("dimensions", None):
         request.dimensions = dimensions
