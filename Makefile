@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := proto/python proto/tools adapters server clients/python tests examples bench docs
 .DEFAULT_GOAL := help
-.PHONY: help setup lock proto fix check test serve docs services bench conformance
+.PHONY: help setup lock proto fix check test serve docs services bench conformance return-trip
 
 help:  ## print the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ services:  ## bring the servers and tools that groups of tests need (Debian pack
 conformance: setup  ## play recorded exchanges to the adapters: make conformance CORPUS=folder [PROVIDER=name]
 	@test -n "$(CORPUS)" || { echo "name the folder of recordings: make conformance CORPUS=…"; exit 2; }
 	@$(BIN)/python -m tests.conformance $(CORPUS) $(PROVIDER)
+
+return-trip: setup  ## what providers signed or encrypted goes back byte for byte: make return-trip CORPUS=folder
+	@test -n "$(CORPUS)" || { echo "name the folder of recordings: make return-trip CORPUS=…"; exit 2; }
+	@$(BIN)/python -m tests.conformance.return_trip $(CORPUS)
 
 bench: setup  ## CPU per call and per message, beside a bare echo in the same run
 	$(BIN)/python bench/run.py
