@@ -22,9 +22,12 @@ class Server:
         self._handler = handler
         self.connections = 0
         self.hung_up = asyncio.Event()
+        self.serving: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        if serving := asyncio.current_task():
+            self.serving.add(serving)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 request = await reader.readuntil(b"\r\n\r\n")
@@ -34,17 +37,20 @@ class Server:
                     break
         self.hung_up.set()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 @asynccontextmanager
 async def serving(handler: Handler, **options: float) -> AsyncGenerator[tuple[Server, httpx2.AsyncClient, str]]:
     server = Server(handler)
-    async with (
-        await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening,
-        asyncio.timeout(5),
-        http.client(HttpOptions.model_validate(options)) as client,
-    ):
-        yield server, client, f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening, asyncio.timeout(5):
+        try:
+            async with http.client(HttpOptions.model_validate(options)) as client:
+                yield server, client, f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+        finally:
+            if server.serving:
+                await asyncio.wait(server.serving)
 
 
 def answering(*pieces: bytes, close: bool = False) -> Handler:
@@ -257,3 +263,38 @@ async def test_a_scheme_that_is_not_http_is_refused():
     with pytest.raises(httpx2.UnsupportedProtocol):
         await transport.handle_async_request(httpx2.Request("GET", "ftp://127.0.0.1/"))
     await transport.aclose()
+
+
+async def test_a_proxy_is_asked_for_what_is_not_on_loopback_and_not_excepted(monkeypatch):
+    asked: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
+        asked.append(request.split(b" ")[1])
+        writer.write(EMPTY)
+
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "localhost,::1,10.0.0.0/8,.internal.example,host:80")
+    async with serving(proxy) as (server, _, url):
+        options = HttpOptions(proxy=url)
+        async with http.client(options) as client:
+            assert (await client.get("http://provider.example/v1")).status_code == 200
+            assert (await client.get(url)).status_code == 200
+        assert asked == [b"http://provider.example/v1", b"/"]
+        assert server.connections == 2
+
+
+async def test_the_systems_proxy_is_found_and_its_exceptions_are_kept(monkeypatch):
+    asked: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
+        asked.append(request.split(b" ")[1])
+        writer.write(EMPTY)
+
+    async with serving(proxy) as (_, _, url):
+        monkeypatch.setenv("http_proxy", url)
+        monkeypatch.setenv("no_proxy", ".nowhere.invalid")
+        async with http.client(HttpOptions(connect_timeout=1)) as client:
+            assert (await client.get("http://provider.example/v1")).status_code == 200
+            with pytest.raises(httpx2.ConnectError):
+                await client.get("http://a.nowhere.invalid/")
+        assert asked == [b"http://provider.example/v1"]

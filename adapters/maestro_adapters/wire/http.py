@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import urllib.request
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
 
@@ -11,6 +10,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from maestro.v1 import capability_pb2
+from maestro_adapters.wire import proxies
 from maestro_adapters.wire.bounds import BODY, Unreadable
 from maestro_adapters.wire.errors import Dialect, failure, read_complaint
 from maestro_adapters.wire.transport import BODY_EXTENSION, Body, Transport
@@ -50,20 +50,17 @@ def client(options: HttpOptions) -> httpx2.AsyncClient:
     if options.ca_file is not None:
         tls = ssl.create_default_context(cafile=options.ca_file)
         tls.set_alpn_protocols(["http/1.1"])
-    limits = httpx2.Limits(max_connections=options.connections, max_keepalive_connections=options.connections)
-    proxies = {"all": options.proxy} if options.proxy else urllib.request.getproxies()
-    bypassed = () if options.proxy else tuple(filter(None, proxies.pop("no", "").split(",")))
-    mounts: dict[str, httpx2.AsyncBaseTransport | None] = {
-        f"{scheme}://": httpx2.AsyncHTTPTransport(proxy=proxy, limits=limits, verify=tls or True, trust_env=False)
-        for scheme, proxy in proxies.items()
-        if scheme in ("http", "https", "all")
-    }
-    direct = Transport(connections=options.connections, tls=tls)
-    for name in bypassed if mounts else ():
-        mounts[f"all://*{name.strip()}" if name.strip().startswith(".") else f"all://{name.strip()}"] = direct
+    transport: httpx2.AsyncBaseTransport = Transport(connections=options.connections, tls=tls)
+    through = {"all": options.proxy} if options.proxy else proxies.of_system()
+    if through:
+        limits = httpx2.Limits(max_connections=options.connections, max_keepalive_connections=options.connections)
+        transport = proxies.Proxies(
+            transport,
+            through,
+            lambda proxy: httpx2.AsyncHTTPTransport(proxy=proxy, limits=limits, verify=tls or True, trust_env=False),
+        )
     return httpx2.AsyncClient(
-        transport=direct,
-        mounts=mounts,
+        transport=transport,
         timeout=timeout(options),
         headers={"accept-encoding": "identity", **options.headers},
         follow_redirects=False,  # a provider that sends us elsewhere would get our key there
