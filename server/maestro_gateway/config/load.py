@@ -1,7 +1,7 @@
 """File + environment -> Settings, or an error that names the line."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Loaded:
 
     settings: Settings
     source: str  # for people: the file, or that there was none
-    environ: Mapping[str, str]  # the real environment, with .env beneath it
+    environ: Mapping[str, str] = field(repr=False)  # the real environment, with .env beneath it
     home: Path  # where the gateway keeps its own things
     place: Callable[[SettingPath], Place]  # where a setting was said
     pinned: str = ""  # the one provider that is on, where MAESTRO_PROVIDER names it

@@ -100,3 +100,42 @@ def test_what_can_be_lent_is_declared_as_emulated_and_refused_in_strict_mode() -
 def test_an_unknown_fallback_is_a_mistake_and_not_skipped() -> None:
     with pytest.raises(MaestroError, match="MODEL_NOT_FOUND"):
         select(CATALOG, ask(routing=chat_pb2.RoutingOptions(fallback_models=["none"])))
+
+
+OPEN = {
+    "acme": [ModelFacts("large", title="Large"), ModelFacts("*", capabilities={TOOLS: Support()}, context_tokens=7)],
+    "shut": [ModelFacts("only")],
+}
+
+
+def test_a_model_that_nobody_has_listed_is_what_its_provider_usually_has() -> None:
+    catalog = Catalog(OPEN, {}, "")
+    assert [target.name for target in catalog.targets] == ["acme/large", "shut/only"]
+    new = catalog.find("acme/brand/new")
+    assert (new.name, new.facts.context_tokens) == ("acme/brand/new", 7)
+    for name in ("acme/*", "acme/", "acme", "shut/new", "/new"):
+        with pytest.raises(MaestroError, match="MODEL_NOT_FOUND"):
+            catalog.find(name)
+
+
+def test_what_the_operator_writes_of_such_a_model_lists_it() -> None:
+    written = {
+        "acme/bge": ModelSettings(aliases=("vectors",), capabilities=("embeddings",), embedding_dimensions=(1024,)),
+        "acme/chat": ModelSettings(context_tokens=99, max_output_tokens=9, capabilities=("tools", "vision")),
+    }
+    catalog = Catalog(OPEN, written, "")
+    bge, chat = catalog.find("vectors"), catalog.find("acme/chat")
+    assert (bge.embeds, bge.chats, bge.facts.embedding_dimensions) == (True, False, (1024,))
+    assert (chat.facts.context_tokens, chat.facts.max_output_tokens) == (99, 9)
+    assert set(chat.facts.capabilities) == {TOOLS, common_pb2.CAPABILITY_VISION}
+    assert catalog.find_embedder("").name == "acme/bge"
+    assert catalog.find("").name == "acme/large"
+
+
+def test_vectors_are_asked_of_a_model_that_does_nothing_else_first() -> None:
+    vectors = {common_pb2.CAPABILITY_EMBEDDINGS: Support()}
+    known = {
+        "p": [ModelFacts("both", capabilities=vectors), ModelFacts("one", capabilities=vectors, output_modalities=())]
+    }
+    assert Catalog(known, {}, "").find_embedder("auto").name == "p/one"
+    assert Catalog(known, {}, "", "p/both").find_embedder("auto").name == "p/both"
