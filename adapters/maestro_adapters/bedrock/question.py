@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maestro.v1 import chat_pb2
-from maestro_adapters.anthropic.models import family
 from maestro_adapters.bedrock.conversation import Conversation
-from maestro_adapters.wire.body import invalid, merge, merge_options, parse, short
+from maestro_adapters.bedrock.steering import Steering
+from maestro_adapters.wire.body import invalid, merge_options, parse, short
 from maestro_spi.answer import Answer
 
 ADAPTER = "bedrock"  # options may stand under this name too, whatever the provider is called
@@ -20,29 +20,6 @@ INFERENCE: Mapping[str, str] = {
     "temperature": "temperature",
     "top_p": "topP",
 }
-TOP_K: Mapping[str, tuple[str, ...]] = {  # vendor -> where
-    "anthropic": ("top_k",),
-    "amazon": ("inferenceConfig", "topK"),
-    "cohere": ("k",),
-    "mistral": ("top_k",),
-    "qwen": ("top_k",),
-}
-EFFORTS: Mapping[chat_pb2.ReasoningEffort.ValueType, str] = {
-    chat_pb2.REASONING_EFFORT_MINIMAL: "low",
-    chat_pb2.REASONING_EFFORT_LOW: "low",
-    chat_pb2.REASONING_EFFORT_MEDIUM: "medium",
-    chat_pb2.REASONING_EFFORT_HIGH: "high",
-    chat_pb2.REASONING_EFFORT_MAX: "high",
-}
-BUDGETS: Mapping[chat_pb2.ReasoningEffort.ValueType, int] = {
-    chat_pb2.REASONING_EFFORT_MINIMAL: 1_024,
-    chat_pb2.REASONING_EFFORT_LOW: 2_048,
-    chat_pb2.REASONING_EFFORT_MEDIUM: 8_192,
-    chat_pb2.REASONING_EFFORT_HIGH: 16_384,
-    chat_pb2.REASONING_EFFORT_MAX: 32_000,
-}
-SMALLEST_BUDGET, ROOM_TO_ANSWER = 1_024, 1_024  # tokens
-
 # Tools that the provider runs, by neutral name.
 SYSTEM_TOOLS: Mapping[str, str] = {"code_execution": "nova_code_interpreter", "web_search": "nova_grounding"}
 OWN_WORDS = ("toolSpec", "systemTool", "cachePoint")  # a tool written in theirs
@@ -62,7 +39,6 @@ PARAMETERS = frozenset(
     }
 )
 
-_VENDOR = re.compile(r"(?:^|[./:])(ai21|amazon|anthropic|cohere|deepseek|meta|mistral|moonshot|openai|qwen|writer)\.")
 _STRANGE_IN_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -88,10 +64,7 @@ class _Asking:
         self._request = request
         self._answer = answer
         self._spelt: dict[str, str] = {}  # names of tools, ours -> theirs
-        named = _VENDOR.search(request.model)
-        self._vendor = named[1] if named else ""
         body: dict[str, Any] = json.loads(json.dumps(usual))
-        self._extra: dict[str, Any] = {}
         tools = self._tools()
         conversation = Conversation(request, provider, self._spell, answer)
         body["messages"] = conversation.messages
@@ -100,10 +73,8 @@ class _Asking:
         if tools:
             body["toolConfig"] = self._choose(tools)
         self._sample(body)
-        self._reason(body)
         self._format(body)
-        if self._extra:
-            merge(body.setdefault("additionalModelRequestFields", {}), self._extra)
+        Steering(request, answer, body)
         merge_options(body, request, (ADAPTER, provider))
         names = {theirs: ours for ours, theirs in self._spelt.items() if ours != theirs}
         self.question = Question(body, names)
@@ -183,72 +154,8 @@ class _Asking:
                 inference[INFERENCE[said.name]] = short(value) if isinstance(value, float) else value
         if generation.stop_sequences:
             inference["stopSequences"] = list(generation.stop_sequences)
-        if not inference:
-            del body["inferenceConfig"]
-        if generation.HasField("top_k"):
-            self._top_k(generation.top_k)
         if generation.service_tier:
             body["serviceTier"] = {"type": generation.service_tier}
-
-    def _top_k(self, value: int) -> None:
-        place = TOP_K.get(self._vendor)
-        if place is None:
-            self._answer.warning("PARAMETER_DROPPED", "this model does not take it", "generation.top_k")
-            return
-        nested: Any = value
-        for name in reversed(place):
-            nested = {name: nested}
-        merge(self._extra, nested)
-
-    def _reason(self, body: dict[str, Any]) -> None:
-        reasoning = self._request.reasoning
-        if not (reasoning.effort or reasoning.HasField("max_tokens")):
-            return
-        off = reasoning.effort == chat_pb2.REASONING_EFFORT_NONE
-        effort = EFFORTS.get(reasoning.effort, "medium")
-        match self._vendor:
-            case "anthropic":
-                self._think(reasoning, off, effort, body)
-            case "amazon":
-                self._extra["reasoningConfig"] = (
-                    {"type": "disabled"} if off else {"type": "enabled", "maxReasoningEffort": effort}
-                )
-            case "openai" if not off:
-                self._extra["reasoning_effort"] = effort
-            case "deepseek" | "moonshot" | "qwen" if not off:
-                self._extra["reasoning_config"] = effort
-            case _:
-                self._answer.warning("PARAMETER_DROPPED", "this model's reasoning cannot be steered", "reasoning")
-
-    def _think(self, reasoning: chat_pb2.ReasoningConfig, off: bool, effort: str, body: dict[str, Any]) -> None:
-        """Claude's thinking: by a budget of tokens, or by effort for those that think as they see fit."""
-        kind = family(self._request.model).thinking
-        if off and kind != "always":
-            self._extra["thinking"] = {"type": "disabled"}
-        elif kind == "none" or off:
-            self._answer.warning("PARAMETER_DROPPED", "this model's reasoning cannot be steered", "reasoning")
-        elif kind == "budget" or (kind == "both" and reasoning.HasField("max_tokens")):
-            self._budget(reasoning, body)
-        else:
-            self._extra["thinking"] = {"type": "adaptive"}
-            if reasoning.summary or chat_pb2.CHAT_INCLUDE_REASONING in self._request.include:
-                self._extra["thinking"]["display"] = "summarized"
-            if reasoning.effort:
-                highest = reasoning.effort == chat_pb2.REASONING_EFFORT_MAX
-                self._extra["output_config"] = {"effort": "max" if highest else effort}
-
-    def _budget(self, reasoning: chat_pb2.ReasoningConfig, body: dict[str, Any]) -> None:
-        asked = reasoning.HasField("max_tokens")
-        budget = reasoning.max_tokens if asked else BUDGETS[reasoning.effort]
-        limit = body.get("inferenceConfig", {}).get("maxTokens")
-        if limit is not None:
-            budget = min(budget, limit - ROOM_TO_ANSWER)
-        budget = max(budget, SMALLEST_BUDGET)
-        if limit is not None and budget >= limit:
-            message = f"to think takes {SMALLEST_BUDGET} tokens below generation.max_output_tokens"
-            self._answer.warning("PARAMETER_DROPPED", message, "reasoning")
-            return
-        self._extra["thinking"] = {"type": "enabled", "budget_tokens": budget}
 
     def _format(self, body: dict[str, Any]) -> None:
         wanted = self._request.response_format

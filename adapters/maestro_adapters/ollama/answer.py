@@ -101,7 +101,7 @@ class Reader:
         usage = common_pb2.Usage(input_tokens=chunk.prompt_eval_count or 0, output_tokens=chunk.eval_count or 0)
         if chunk.prompt_eval_count is None:
             usage.input_tokens = estimate.input_tokens(self._request)
-            usage.source = common_pb2.USAGE_SOURCE_MIXED
+            usage.source = common_pb2.USAGE_SOURCE_ESTIMATED
         return usage
 
 
