@@ -8,11 +8,12 @@ from pathlib import Path
 
 import errors
 import marks
+import parity
 import reference
 import tree
 
 ROOT = Path(__file__).parents[2]
-PAGES = {"docs/errors.md": errors.page, "docs/reference.md": reference.page}
+PAGES = {"docs/errors.md": errors.page, "docs/parity.md": parity.page, "docs/reference.md": reference.page}
 MAKERS = {"include": marks.include, "tree": tree.listing}
 
 
