@@ -30,6 +30,8 @@ PARAMETERS = frozenset(
     | {"reasoning.effort", "reasoning.max_tokens"}
 )
 
+Placed = tuple[content_pb2.Part, str]  # a part, and its path in the request
+
 
 def question(
     request: chat_pb2.ChatRequest, provider: str, answer: Answer, *, stream: bool, usual: Mapping[str, Any]
@@ -58,7 +60,7 @@ class _Conversation:
         """All of them, the request's own instructions first."""
         messages: list[dict[str, Any]] = []
         if request.system:
-            messages.append({"role": "system", "content": self._content(request.system, "system")})
+            messages.append({"role": "system", "content": self._content(_placed(request.system, "system"))})
         for number, message in enumerate(request.messages):
             field = f"messages[{number}]"
             if message.name:
@@ -68,20 +70,19 @@ class _Conversation:
             elif message.role == content_pb2.ROLE_ASSISTANT:
                 messages.append(self._assistant(message, f"{field}.parts"))
             else:
-                content = self._content(message.parts, f"{field}.parts")
+                content = self._content(_placed(message.parts, f"{field}.parts"))
                 messages.append({"role": ROLES.get(message.role, "user"), "content": content})
         return messages
 
-    def _content(self, parts: Iterable[content_pb2.Part], field: str) -> str | list[dict[str, Any]]:
+    def _content(self, parts: Iterable[Placed]) -> str | list[dict[str, Any]]:
         """A text, where it is one; else a list of blocks."""
-        blocks = [
-            block for index, part in enumerate(parts) if (block := self._block(part, f"{field}[{index}]")) is not None
-        ]
+        blocks = [block for part, field in parts if (block := self._block(part, field)) is not None]
         if not blocks or (len(blocks) == 1 and blocks[0]["type"] == "text"):
             return str(blocks[0]["text"]) if blocks else ""
         return blocks
 
     def _block(self, part: content_pb2.Part, field: str) -> dict[str, Any] | None:
+        self._look_at_state(part, field)
         match part.WhichOneof("kind"):
             case "text":
                 return {"type": "text", "text": part.text}
@@ -117,7 +118,7 @@ class _Conversation:
         return None
 
     def _thought(self, part: content_pb2.Part, field: str) -> dict[str, Any] | None:
-        if self._own(part, field):
+        if self._own(part, THINKING):
             return {"type": "thinking", "thinking": part.reasoning.text}
         if not part.HasField("provider_state") and part.reasoning.text:
             message = "only its own reasoning can go back to the provider"
@@ -135,18 +136,16 @@ class _Conversation:
 
     def _assistant(self, message: content_pb2.Message, field: str) -> dict[str, Any]:
         told: dict[str, Any] = {"role": "assistant"}
-        said: list[content_pb2.Part] = []
-        for index, part in enumerate(message.parts):
-            where = f"{field}[{index}]"
-            kind = part.WhichOneof("kind")
-            if kind == "tool_call":
-                self._own(part, where)
+        said: list[Placed] = []
+        for part, where in _placed(message.parts, field):
+            if part.HasField("tool_call"):
+                self._look_at_state(part, where)
                 self._call(part.tool_call, told)
-            elif kind == "reasoning" and part.provider_state.kind == PLAN and self._own(part, where):
+            elif part.HasField("reasoning") and self._own(part, PLAN):
                 told["tool_plan"] = told.get("tool_plan", "") + part.reasoning.text
             else:
-                said.append(part)
-        content = self._content(said, field)
+                said.append((part, where))
+        content = self._content(said)
         if content or "tool_calls" not in told:
             told["content"] = content
         return told
@@ -164,7 +163,7 @@ class _Conversation:
                 continue
             result = part.tool_result
             where = f"{field}.parts[{index}].tool_result"
-            content = self._content(result.content, f"{where}.content")
+            content = self._content(_placed(result.content, f"{where}.content"))
             if not content and result.structured_json:
                 data = parse(result.structured_json, f"{where}.structured_json")
                 document = {"data": data if isinstance(data, dict) else {"output": result.structured_json}}
@@ -172,18 +171,21 @@ class _Conversation:
             told.append({"role": "tool", "tool_call_id": result.tool_call_id, "content": content})
         return told
 
-    def _own(self, part: content_pb2.Part, field: str) -> bool:
-        """Is there state, and is it this provider's?"""
-        if not part.HasField("provider_state"):
-            return False
-        if part.provider_state.provider != self._provider:
-            self._dropped(part.provider_state.provider, f"{field}.provider_state")
-            return False
-        return part.provider_state.kind in (PLAN, THINKING)
+    def _own(self, part: content_pb2.Part, kind: str) -> bool:
+        return part.provider_state.provider == self._provider and part.provider_state.kind == kind
+
+    def _look_at_state(self, part: content_pb2.Part, field: str) -> None:
+        owner = part.provider_state.provider
+        if owner and owner != self._provider:
+            self._dropped(owner, f"{field}.provider_state")
 
     def _dropped(self, owner: str, field: str) -> None:
         message = f"it belongs to {owner}, and {self._provider} is asked; the request goes without it"
         self._answer.warning("PROVIDER_STATE_DROPPED", message, field)
+
+
+def _placed(parts: Iterable[content_pb2.Part], field: str) -> list[Placed]:
+    return [(part, f"{field}[{index}]") for index, part in enumerate(parts)]
 
 
 def _tools(request: chat_pb2.ChatRequest, answer: Answer, body: dict[str, Any]) -> None:
