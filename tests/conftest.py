@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 GROUPS: Mapping[str, Callable[[], str]] = {
     "go": lambda: "" if shutil.which("go") else "go is not on the PATH",
     "typescript": lambda: "" if shutil.which("npm") else "node and npm are not on the PATH",
+    "simulator": lambda: "" if shutil.which("npm") else "node and npm are not on the PATH",
     "grpcurl": lambda: "" if grpcurl() else "grpcurl is neither on the PATH nor in .services/bin (make services)",
 }
 SKIPPED: pytest.StashKey[dict[str, str]] = pytest.StashKey()
