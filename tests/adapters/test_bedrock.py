@@ -19,7 +19,7 @@ from tests.conformance.play import Told, converse
 from tests.conformance.replay import Asked, Replay
 
 SECRET = "secret-of-aws"
-KEY = f"AKIAREPLAYREPLAY1234:{SECRET}"
+KEY = f"AKIAIOSFODNN7EXAMPLE:{SECRET}"
 OURS: dict[str, Exchange] = {each.id.removeprefix("bedrock/"): each for each in own(["bedrock"])}
 
 
@@ -98,13 +98,13 @@ async def test_without_credentials_nothing_is_sent(monkeypatch, tmp_path):
 
 
 async def test_credentials_come_from_awss_own_chain(monkeypatch):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENVIRONMENT12345")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAI44QH8DHBEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
     replay = provider("text_stream")
     told = await ask(replay, key=None)
     assert told.error is None
-    assert "AKIAENVIRONMENT12345" in replay.asked[0].headers["authorization"]
+    assert "AKIAI44QH8DHBEXAMPLE" in replay.asked[0].headers["authorization"]
     assert replay.asked[0].headers["authorization"].endswith(f"Signature={signature(replay.asked[0])}")
 
 

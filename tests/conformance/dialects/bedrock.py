@@ -18,7 +18,7 @@ from tests.conformance.exchange import Exchange
 Block = dict[str, Any]
 
 NAME = "bedrock"
-KEY = "AKIAREPLAYREPLAY1234:replayed-secret"
+KEY = "AKIAIOSFODNN7EXAMPLE:replayed-secret"
 PLAIN = {"messages": [{"role": "user", "content": [{"text": "Hello"}]}]}
 MEDIA = {
     "image": (common_pb2.MODALITY_IMAGE, IMAGES),
