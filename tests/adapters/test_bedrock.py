@@ -200,11 +200,13 @@ async def test_titan_embeds_one_at_a_time_and_the_answer_is_one():
         adapter = load(settings(replay.url))
         assert isinstance(adapter, EmbeddingAdapter)
         inputs = [embedding_pb2.EmbedInput(text=str(number)) for number in range(6)]
-        told = await adapter.embed(embedding_pb2.EmbedRequest(model="amazon.titan-embed-text-v2:0", inputs=inputs))
+        asked = embedding_pb2.EmbedRequest(model="amazon.titan-embed-text-v2:0", inputs=inputs, truncate=True)
+        told = await adapter.embed(asked)
         await adapter.aclose()
-    assert sorted(asked.json["inputText"] for asked in replay.asked) == list("012345")
+    assert sorted(sent.json["inputText"] for sent in replay.asked) == list("012345")
     assert len(told.vectors) == 6
     assert told.usage.input_tokens == 18
+    assert [(warning.code, warning.field) for warning in told.warnings] == [("PARAMETER_DROPPED", "truncate")]
 
 
 async def test_a_model_that_embeds_nothing_is_not_found():

@@ -13,7 +13,7 @@ import httpx2
 from maestro.v1 import chat_pb2, common_pb2, embedding_pb2
 from maestro_adapters.bedrock import said
 from maestro_adapters.bedrock.answer import Reader
-from maestro_adapters.bedrock.embedding import Embedding, embedding_of
+from maestro_adapters.bedrock.embedding import EMBEDS, Embedding, embedding_of
 from maestro_adapters.bedrock.errors import DIALECT, complaint
 from maestro_adapters.bedrock.question import PARAMETERS, question
 from maestro_adapters.bedrock.signing import Signer
@@ -32,7 +32,7 @@ from maestro_spi.settings import AdapterSettings
 EVENTS = "application/vnd.amazon.eventstream"
 ABLE = (
     "STREAMING", "SYSTEM_PROMPT", "TOOLS", "PARALLEL_TOOLS", "TOOL_CHOICE", "JSON_SCHEMA", "VISION", "VIDEO_INPUT",
-    "DOCUMENT_INPUT", "REASONING", "PROMPT_CACHE", "CITATIONS",
+    "DOCUMENT_INPUT", "REASONING", "PROMPT_CACHE", "CITATIONS", "EMBEDDINGS",
 )  # fmt: skip
 SEEN = (common_pb2.MODALITY_TEXT, common_pb2.MODALITY_IMAGE, common_pb2.MODALITY_VIDEO, common_pb2.MODALITY_DOCUMENT)
 
@@ -51,7 +51,8 @@ class Bedrock:
         self._name = settings.name
         self._stream = bool(options.get("stream", True))
         self._usual: dict[str, Any] = dict(options.get("body") or {})
-        usual = ModelFacts(name="", capabilities=capabilities(*ABLE), input_modalities=SEEN, parameters=PARAMETERS)
+        honoured = PARAMETERS | EMBEDS
+        usual = ModelFacts(name="", capabilities=capabilities(*ABLE), input_modalities=SEEN, parameters=honoured)
         self._models = read_facts(options.get("models"), usual)
         self._signer = Signer(settings)
         self._base = (settings.base_url or self._signer.host("bedrock-runtime")).rstrip("/")

@@ -1,7 +1,7 @@
 """Vectors of Bedrock: Titan's, one input at a time, and Cohere's, many at once."""
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from maestro_spi.errors import MaestroError, Reason, Resource
 Request = embedding_pb2.EmbedRequest
 Batch = Sequence[embedding_pb2.EmbedInput]
 
+EMBEDS = frozenset({"dimensions", "purpose", "truncate"})  # the request fields that some models honour, by path
 COUNTED = "x-amzn-bedrock-input-token-count"  # the header that counts for those whose answer does not
 
 
@@ -26,6 +27,7 @@ class Embedding:
     """How one kind of model embeds: how much at once, what it is asked, and what it says."""
 
     at_once: int
+    takes: frozenset[str]  # of EMBEDS
     ask: Callable[[Request, Batch], dict[str, Any]]
     read: Callable[[bytes], tuple[list["array[float]"], int]]  # vectors, and tokens where they are told
 
@@ -45,8 +47,15 @@ class Embedding:
             [Vector(values, input_tokens=counted) for values in numbers],
             model=request.model,
             usage=usage,
+            warnings=[*self._dropped(request)],
             request_id=headers.get("x-amzn-requestid", ""),
         )
+
+    def _dropped(self, request: Request) -> Iterator[common_pb2.Warning]:
+        for field in ("purpose", "truncate"):
+            if getattr(request, field) and field not in self.takes:
+                message = f"{request.model} does not honour it"
+                yield common_pb2.Warning(code="PARAMETER_DROPPED", message=message, field=field)
 
 
 class _TitanSaid(msgspec.Struct, rename="camel"):
@@ -133,7 +142,7 @@ def _image(each: embedding_pb2.EmbedInput) -> str:
 
 # By what the model's name holds; the first that fits.
 EMBEDDINGS: Mapping[str, Embedding] = {
-    "titan-embed-image": Embedding(1, _ask_titan_image, _read_titan),
-    "titan-embed": Embedding(1, _ask_titan, _read_titan),
-    "cohere.embed": Embedding(96, _ask_cohere, _read_cohere),
+    "titan-embed-image": Embedding(1, frozenset({"dimensions"}), _ask_titan_image, _read_titan),
+    "titan-embed": Embedding(1, frozenset({"dimensions"}), _ask_titan, _read_titan),
+    "cohere.embed": Embedding(96, EMBEDS, _ask_cohere, _read_cohere),
 }

@@ -41,7 +41,8 @@ class Cohere:
         self._name = settings.name
         self._stream = bool(options.get("stream", True))
         self._usual: dict[str, Any] = dict(options.get("body") or {})
-        usual = ModelFacts(name="", capabilities=capabilities(*ABLE), input_modalities=SEEN, parameters=PARAMETERS)
+        honoured = PARAMETERS | embedding.PARAMETERS
+        usual = ModelFacts(name="", capabilities=capabilities(*ABLE), input_modalities=SEEN, parameters=honoured)
         self._models = read_facts(options.get("models"), usual)
         self._base = (settings.base_url or THERE).rstrip("/").removesuffix("/v2")
         key = settings.api_key.get_secret_value() if settings.api_key else ""

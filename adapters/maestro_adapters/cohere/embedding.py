@@ -14,6 +14,7 @@ from maestro_adapters.wire.body import data_url, merge_options
 from maestro_adapters.wire.bounds import Unreadable
 from maestro_spi.embedding import Vector, Vectors
 
+PARAMETERS = frozenset({"dimensions", "purpose", "truncate"})  # the request fields that are honoured, by path
 AT_ONCE = 96  # inputs of one request
 
 # What vectors are for, in Cohere's words; anything else is to be found.

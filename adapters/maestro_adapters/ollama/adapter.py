@@ -52,7 +52,8 @@ class Ollama:
         self._name = settings.name
         self._stream = bool(options.get("stream", True))
         self._usual: dict[str, Any] = dict(options.get("body") or {})
-        usual = ModelFacts(name="", capabilities=capabilities(*ABLE), input_modalities=SEEN, parameters=PARAMETERS)
+        honoured = PARAMETERS | embedding.PARAMETERS
+        usual = ModelFacts(name="", capabilities=capabilities(*ABLE), input_modalities=SEEN, parameters=honoured)
         self._models = read_facts(options.get("models"), usual)
         self._base = _address(settings.base_url or HERE)
         key = settings.api_key.get_secret_value() if settings.api_key else ""

@@ -12,6 +12,7 @@ from maestro_adapters.wire.body import invalid, merge_options
 from maestro_spi.embedding import Vector, Vectors
 from maestro_spi.estimate import text_tokens
 
+PARAMETERS = frozenset({"dimensions", "truncate"})  # the request fields that are honoured, by path
 AT_ONCE = 64  # inputs; the server has no limit, and is somebody's own machine
 
 Batch = Sequence[embedding_pb2.EmbedInput]
