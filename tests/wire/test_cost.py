@@ -20,6 +20,7 @@ providers:
       models:
         priced: [{text: hello}, {usage: {input_tokens: 1000, output_tokens: 100, cache_read_input_tokens: 400}}]
         cheap: [{text: cheap}, {usage: {input_tokens: 1000, output_tokens: 100}}]
+        plain: {capabilities: [STREAMING], steps: [{text: plain}]}
         broken: [{text: helloworldhelloworld}, {fail: {reason: PROVIDER_UNAVAILABLE}}]
         endless: [{text: [xxxx, xxxx, xxxx, xxxx, xxxx, xxxx, xxxx, xxxx, xxxx, xxxx]}]
   local: {adapter: local_embedding}
@@ -164,3 +165,15 @@ async def test_a_match_may_be_asked_of_some_models_alone(client: Client) -> None
         ("models/scripted/hello", True),
         ("models/local/hash-256", False),
     ]
+
+
+async def test_what_a_polyfill_would_lend_comes_after_what_a_model_has(client: Client) -> None:
+    need = common_pb2.CapabilityRequirement(capability=common_pb2.CAPABILITY_TOOLS)
+    native = common_pb2.CapabilityRequirement(
+        capability=common_pb2.CAPABILITY_TOOLS, min_level=common_pb2.SUPPORT_LEVEL_NATIVE
+    )
+    both = ["scripted/plain", "scripted/hello"]
+    hello, plain = await client.capabilities.match(need, models=both)
+    assert (hello.model, list(hello.emulated)) == ("models/scripted/hello", [])
+    assert (plain.satisfied, list(plain.emulated)) == (True, [common_pb2.CAPABILITY_TOOLS])
+    assert [each.satisfied for each in await client.capabilities.match(native, models=both)] == [True, False]

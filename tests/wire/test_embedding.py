@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from array import array
 from pathlib import Path
 
 import grpc
@@ -11,7 +12,7 @@ import maestro_client
 from maestro.v1 import common_pb2, content_pb2, embedding_pb2, embedding_pb2_grpc, error_pb2
 from maestro_client import Client, FailedPrecondition, InvalidRequest, vectors_of
 from maestro_gateway.spend.accounts import Settlement
-from maestro_spi import MaestroError, Reason, Vectors
+from maestro_spi import MaestroError, Reason, Vector, Vectors
 from tests.doubles.gateway import BEARER, KEY, Around, Wire, wired
 
 Input = embedding_pb2.EmbedInput
@@ -193,3 +194,30 @@ async def test_a_failure_tells_who_and_what(watched: Wire, settlements: list[Set
     assert failed.value.reason == "PROVIDER_RATE_LIMITED"
     assert error_pb2.ErrorReason.Name(error.reason) == failed.value.context.attempts[0].reason
     assert [each.outcome for each in settlements] == ["PROVIDER_RATE_LIMITED"]
+
+
+class Partly:
+    """An embedder of which every second batch fails."""
+
+    version = "partly"
+
+    async def embed(self, request: embedding_pb2.EmbedRequest) -> Vectors:
+        error = MaestroError(Reason.PROVIDER_RATE_LIMITED, "wait a little")
+        good, bad = Vector(array("f", [1.0, 2.0]), input_tokens=3), Vector(array("f"), error=error)
+        usage = common_pb2.Usage(input_tokens=3, total_tokens=3, source=common_pb2.USAGE_SOURCE_PROVIDER)
+        return Vectors([bad if index % 2 else good for index in range(len(request.inputs))], "m", usage)
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_what_was_paid_for_arrives_though_other_inputs_failed(wire: Wire) -> None:
+    wire.gateway.fleet.plugs["local"] = Partly()
+    async with asyncio.timeout(5), Client(wire.address, KEY) as client:
+        answer = await client.embeddings.embed(["a", "b"])
+    first, second = answer.embeddings
+    assert (first.dimensions, first.input_tokens, first.HasField("error")) == (2, 3, False)
+    assert (second.dimensions, second.packed) == (0, b"")
+    assert second.error.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    with pytest.raises(ValueError, match="input 1 has no vector: wait a little"):
+        vectors_of(answer)
