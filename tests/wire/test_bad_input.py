@@ -321,7 +321,7 @@ async def test_metadata_that_claims_to_be_somebody_changes_nothing(wire: Wire) -
 async def test_a_request_id_that_is_not_fit_for_a_log_is_replaced(wire: Wire, given_id: str) -> None:
     call = wire.chat.CompleteChat(ask("hi"), metadata=(*BEARER, ("x-request-id", given_id)))
     await call
-    assert dict(await call.initial_metadata())["x-request-id"] not in {"", given_id}
+    assert dict(await call.trailing_metadata())["x-request-id"] not in {"", given_id}
 
 
 async def test_an_unknown_method_of_ours_is_a_feature_that_is_missing(wire: Wire) -> None:

@@ -50,6 +50,15 @@ async def test_the_headers_come_with_the_first_event(wire: Wire) -> None:
     assert headers["x-maestro-chat"] == started.chat
 
 
+async def test_the_headers_of_a_whole_answer_come_behind_it(wire: Wire) -> None:
+    call = wire.chat.CompleteChat(ask("hi"), metadata=(*BEARER, ("x-request-id", "abc-1")))
+    answer = await call
+    trailers = dict(await call.trailing_metadata())
+    assert trailers["x-request-id"] == "abc-1"
+    assert trailers["x-maestro-chat"] == answer.chat
+    assert trailers["x-maestro-deadline"] == "600s"
+
+
 async def test_a_stalled_answer_ends_at_its_own_time_limit(wire: Wire) -> None:
     request = ask("hi", [{"text": "one "}, {"stall": True}])
     request.timeouts.total.FromMilliseconds(200)

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -316,13 +315,15 @@ async def test_a_fault_of_ours_tells_nothing_but_the_request_id(
 ) -> None:
     secret = "the-prompt-and-the-key"
 
-    @asynccontextmanager
-    async def breaks_down(call: Call) -> AsyncGenerator[None]:
-        raise ZeroDivisionError(secret)
-        yield
+    class BreaksDown:
+        async def enter(self, call: Call) -> None:
+            raise ZeroDivisionError(secret)
+
+        def leave(self, call: Call, error: BaseException | None) -> None:
+            """It was never entered."""
 
     metadata = (*BEARER, ("x-request-id", "fault-1"))
-    async with wired(tmp_path, around=Around(steps=[breaks_down])) as wire:
+    async with wired(tmp_path, around=Around(steps=[BreaksDown()])) as wire:
         whole = await refused(wire.chat.CompleteChat(ask(), metadata=metadata))
         events, streamed = await interrupted(wire.chat.StreamChat(ask(), metadata=metadata))
     assert events == []

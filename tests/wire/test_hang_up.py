@@ -35,16 +35,6 @@ class Notes:
         self.writes = 0  # begun
         self.written = 0
 
-    def step(self, name: str) -> Callable[[Call], Any]:
-        @asynccontextmanager
-        async def around(call: Call) -> AsyncGenerator[None]:
-            try:
-                yield
-            finally:
-                self.queue.put_nowait(f"{name} step left")
-
-        return around
-
     async def five(self) -> list[str]:
         async with asyncio.timeout(5):
             return [await self.queue.get() for _ in ORDER]
@@ -57,6 +47,19 @@ class Notes:
                 await asyncio.sleep(0)
                 turns = turns + 1 if self.writes == self.written + 1 == seen else 0
                 seen = self.writes
+
+
+class Noted:
+    """A step that only notes its end."""
+
+    def __init__(self, notes: Notes, name: str) -> None:
+        self._notes = notes
+        self._name = name
+
+    async def enter(self, call: Call) -> None: ...
+
+    def leave(self, call: Call, error: BaseException | None) -> None:
+        self._notes.queue.put_nowait(f"{self._name} step left")
 
 
 class Writing:
@@ -101,7 +104,7 @@ class Outermost(grpc.aio.ServerInterceptor):
 async def endless(folder: Path, fragment: str, *, tracing: bool) -> AsyncGenerator[tuple[Wire, Notes]]:
     notes = Notes()
     around = Around(
-        steps=[notes.step("outer"), notes.step("inner")],
+        steps=[Noted(notes, "outer"), Noted(notes, "inner")],
         interceptors=[Outermost(notes)],
         settle=lambda _: notes.queue.put_nowait("settled"),
     )

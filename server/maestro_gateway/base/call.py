@@ -33,9 +33,8 @@ class Call:
         None  # the same clock; the caller's own, or what the gateway gives where the caller gave none
     )
     deadline_is_ours: bool = False
-    peer: str = ""
     caller: Caller = NOBODY
-    # Metadata to send with the first message, beside the request id.
+    # Metadata of the answer, beside the request id.
     answer_metadata: dict[str, str] = field(default_factory=dict)
     # What became of it, for the record: filled in by who knows.
     chat: str = ""

@@ -30,9 +30,17 @@ def write_logs(log: LogSettings) -> None:
 class JsonLines(logging.Formatter):
     """A JSON object a line. Control characters are escaped by JSON itself, so nobody writes lines in another's name."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = (0, "")  # the last one, as text: many lines share it
+
     def format(self, record: logging.LogRecord) -> str:
+        second, text = self._second
+        if second != int(record.created):
+            text = self.formatTime(record, "%Y-%m-%dT%H:%M:%S")
+            self._second = int(record.created), text
         line: dict[str, object] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}",
+            "time": f"{text}.{int(record.msecs):03d}",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -58,7 +66,8 @@ CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(12
 
 def told(record: logging.LogRecord) -> dict[str, object]:
     """What a record says beside its message, and the trace it belongs to."""
-    fields = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+    said = record.__dict__
+    fields: dict[str, object] = {name: said[name] for name in FIELDS if name in said}
     span = trace.get_current_span().get_span_context()
     if span.is_valid:
         fields["trace_id"] = trace.format_trace_id(span.trace_id)

@@ -1,9 +1,9 @@
 """What a request asks for and this gateway or this model does not do: refused where it matters, else a warning."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, get_args
 
-from maestro.v1 import chat_pb2, common_pb2
+from maestro.v1 import chat_pb2, common_pb2, content_pb2
 from maestro_spi.capability import ModelFacts
 from maestro_spi.errors import MaestroError, Reason, Violation
 
@@ -30,7 +30,7 @@ REFUSED: tuple[tuple[str, str, Asked], ...] = (
     ("tools.mcp", "tools.mcp", lambda r: any(tool.HasField("mcp") for tool in r.tools)),
     ("tool_loop.run_gateway_tools", "tools.loop", lambda r: r.tool_loop.run_gateway_tools),
     ("routing.regions", "routing.regions", lambda r: bool(r.routing.regions)),
-    ("messages.parts.media.file", "files", lambda r: any(p.media.file for m in r.messages for p in m.parts)),
+    ("messages.parts.media.file", "files", lambda r: any(map(_in_a_file, r.messages))),
 )
 
 # The answer is the same without these, or nearly: a warning names them, and strict mode refuses.
@@ -66,11 +66,14 @@ MODEL: tuple[tuple[str, Asked], ...] = (
     ("end_user", lambda r: bool(r.end_user)),
 )
 
+# Under which field of the request each begins: where that is not set, nothing need be asked.
+TOP: Mapping[str, str] = {row[0]: row[0].partition(".")[0] for rows in (REFUSED, GATEWAY, MODEL) for row in rows}
 
-def refuse_missing_features(request: chat_pb2.ChatRequest) -> None:
+
+def refuse_missing_features(request: chat_pb2.ChatRequest, fields: frozenset[str]) -> None:
     """FEATURE_DISABLED for what would change the meaning of the request."""
     for field, feature, asked in REFUSED:
-        if asked(request):
+        if TOP[field] in fields and asked(request):
             raise MaestroError(
                 Reason.FEATURE_DISABLED,
                 f"this server does not have '{feature}', which {field} asks for; GetServerInfo lists what it has",
@@ -79,9 +82,11 @@ def refuse_missing_features(request: chat_pb2.ChatRequest) -> None:
             )
 
 
-def warnings(request: chat_pb2.ChatRequest, facts: ModelFacts, provider: str) -> list[common_pb2.Warning]:
+def warnings(
+    request: chat_pb2.ChatRequest, fields: frozenset[str], facts: ModelFacts, provider: str
+) -> list[common_pb2.Warning]:
     """One for each parameter that will not be honoured; PARAMETER_UNSUPPORTED instead in strict mode."""
-    dropped = list(_dropped(request, facts, provider))
+    dropped = list(_dropped(request, fields, facts, provider))
     if dropped and request.routing.native_only:
         names = ", ".join(field for field, _ in dropped)
         raise MaestroError(
@@ -96,12 +101,15 @@ def warnings(request: chat_pb2.ChatRequest, facts: ModelFacts, provider: str) ->
     return [common_pb2.Warning(code="PARAMETER_DROPPED", message=sentence, field=field) for field, sentence in dropped]
 
 
-def _dropped(request: chat_pb2.ChatRequest, facts: ModelFacts, provider: str) -> Iterator[tuple[str, str]]:
+def _dropped(
+    request: chat_pb2.ChatRequest, fields: frozenset[str], facts: ModelFacts, provider: str
+) -> Iterator[tuple[str, str]]:
     for field, asked in GATEWAY:
-        if asked(request):
+        if TOP[field] in fields and asked(request):
             yield field, "this server does not have what it asks for, and goes on without"
-    asked_of_model = [f"generation.{name}" for name in SAMPLING if request.generation.HasField(name)]
-    asked_of_model += [field for field, asked in MODEL if asked(request)]
+    sampling = SAMPLING if "generation" in fields else ()
+    asked_of_model = [f"generation.{name}" for name in sampling if request.generation.HasField(name)]
+    asked_of_model += [field for field, asked in MODEL if TOP[field] in fields and asked(request)]
     for field in asked_of_model:
         if field not in facts.parameters:
             yield field, f"{provider}/{facts.name} does not honour it"
@@ -109,6 +117,10 @@ def _dropped(request: chat_pb2.ChatRequest, facts: ModelFacts, provider: str) ->
         if other != provider:
             yield f'provider_options_json["{other}"]', f"meant for {other}, and {provider} answers"
     yield from _foreign_state(request, provider)
+
+
+def _in_a_file(message: content_pb2.Message) -> bool:
+    return any(part.HasField("media") and part.media.file for part in message.parts)
 
 
 def _foreign_state(request: chat_pb2.ChatRequest, provider: str) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from maestro_gateway.base.clock import Clock, duration, seconds, timestamp
 from maestro_gateway.base.live import Live
 from maestro_gateway.engine.abilities import refuse_missing_features, warnings
 from maestro_gateway.engine.ceiling import affordable, ceiling
-from maestro_gateway.engine.check import check
+from maestro_gateway.engine.check import check, set_fields
 from maestro_gateway.routing.attempt import Attempts, Trail
 from maestro_gateway.routing.catalog import Catalog, Target
 from maestro_gateway.routing.select import Selection, select
@@ -117,7 +117,8 @@ class ChatEngine:
     def _understand(self, call: Call, request: chat_pb2.ChatRequest, *, streaming: bool = False) -> Intent:
         """Everything that can be wrong with a request is found here, before anybody is called or anything is spent."""
         check(request)
-        refuse_missing_features(request)
+        fields = set_fields(request)
+        refuse_missing_features(request, fields)
         if request.previous_chat:
             said = self._chats.conversation(call.caller.tenant, request.previous_chat)
             messages = [*said, *request.messages]
@@ -128,7 +129,7 @@ class ChatEngine:
         first = selection.targets[0]
         _refuse_overflow(request, first.name, first.facts.context_tokens)
         cut = ceiling(request, selection.targets, prices)
-        told = [*emulations(first), *warnings(request, first.facts, first.provider)]
+        told = [*emulations(first), *warnings(request, fields, first.facts, first.provider)]
         return Intent(request, selection, told, cut)
 
     def _open(self, call: Call, intent: Intent) -> AbstractAsyncContextManager[Running]:

@@ -27,9 +27,15 @@ DIALECTS = frozenset(
 Found = Iterator[Violation]
 
 
+def set_fields(request: chat_pb2.ChatRequest) -> frozenset[str]:
+    """The fields that are set at the top. Most requests set few, and no rule about the others need be looked at."""
+    return frozenset([field.name for field, _ in request.ListFields()])
+
+
 def check(request: chat_pb2.ChatRequest) -> None:
     """Raise INVALID_FIELD with every violation, or INVALID_SCHEMA for a schema that is none."""
-    rules = (_messages, _tools, _settings, _durations, _options)
+    fields = set_fields(request)
+    rules = [_messages, *(rule for rule, about in RULES if not about.isdisjoint(fields))]
     broken = list(islice(chain.from_iterable(rule(request) for rule in rules), MOST_VIOLATIONS))
     if broken:
         first = broken[0]
@@ -41,7 +47,7 @@ def check(request: chat_pb2.ChatRequest) -> None:
             violations=broken,
             phase="validate",
         )
-    for field, schema in _schemas(request):
+    for field, schema in _schemas(request) if not SCHEMAS.isdisjoint(fields) else ():
         _check_schema(field, schema)
 
 
@@ -179,3 +185,13 @@ def _check_schema(field: str, schema: str) -> None:
             violations=[Violation(field, "json_schema", problem[:200])],
             phase="validate",
         )
+
+
+# What each other rule is about: where nothing of it is set, it has nothing to say.
+RULES = (
+    (_tools, frozenset({"tools", "tool_choice"})),
+    (_settings, frozenset({"reasoning", "requires", "limits", "stream", "generation"})),
+    (_durations, frozenset({"stream", "cache", "timeouts"})),
+    (_options, frozenset({"provider_options_json"})),
+)
+SCHEMAS = frozenset({"tools", "response_format"})

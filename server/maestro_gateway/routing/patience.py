@@ -1,9 +1,7 @@
 """How long a silent provider is waited for."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 
-from maestro.v1 import chat_pb2
 from maestro_spi.errors import MaestroError, Reason
 
 # An answer has begun to say something once one of these has come.
@@ -13,7 +11,7 @@ CONTENT = frozenset(
 
 
 class Patience:
-    """Waits for each event of one try; too long a wait is PROVIDER_TIMEOUT.
+    """Watches the waits of one try, for each event: one that is too long ends in PROVIDER_TIMEOUT.
 
     Only the provider's silence counts: while an event is being delivered, no clock of it runs. One lazy timer a try and
     two assignments an event, for this is the path of every token.
@@ -51,21 +49,20 @@ class Patience:
         self._timer = loop.call_at(self._due(self._began), self._look, loop)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._timer.cancel()
+        ours = self._expired and isinstance(error, asyncio.CancelledError)
+        # Unless somebody else wants the task to end too.
+        if ours and self._task is not None and self._task.uncancel() == 0:
+            raise self._too_slow() from None
 
-    async def next(self, events: AsyncGenerator[chat_pb2.ChatEvent]) -> chat_pb2.ChatEvent | None:
-        """The next event; None at the end."""
+    def wait(self) -> None:
+        """From now on the next event is waited for."""
         self._since = self._now()
-        try:
-            return await anext(events, None)
-        except asyncio.CancelledError:
-            # Ours, unless somebody else wants the task to end too.
-            if self._expired and self._task is not None and self._task.uncancel() == 0:
-                raise self._too_slow() from None
-            raise
-        finally:
-            self._since = None
+
+    def came(self) -> None:
+        """It came."""
+        self._since = None
 
     def heard(self, kind: str | None) -> None:
         """What came before the first content, and the first content itself: from it on silence is measured anew."""

@@ -1,8 +1,7 @@
 """Answers that run or are kept: read, cancelled, deleted."""
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from google.rpc import status_pb2
@@ -42,22 +41,22 @@ class Chats:
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._kept_bytes = 0
 
-    @asynccontextmanager
-    async def open(
+    def open(
         self, tenant: str, request: chat_pb2.ChatRequest, explain: Callable[[MaestroError], status_pb2.Status]
-    ) -> AsyncGenerator[Running]:
-        """A new answer, found by its name until it is over."""
+    ) -> "Opened":
+        """A new answer, found by its name until its context is left."""
         running = Running(f"chats/{self._ids.new()}", explain, Delivery.of(request))
+        return Opened(self, tenant, request, running)
+
+    def begin(self, tenant: str, running: Running) -> None:
+        """From now on it is found."""
         self._running[running.chat] = (tenant, running)
-        try:
-            yield running
-        finally:
-            try:
-                await running.leave()
-            finally:
-                del self._running[running.chat]
-                if request.store:
-                    self._keep(tenant, request, running.fold.response())
+
+    def finish(self, tenant: str, request: chat_pb2.ChatRequest, running: Running) -> None:
+        """It is over, and kept if that was asked for."""
+        del self._running[running.chat]
+        if request.store:
+            self._keep(tenant, request, running.fold.response())
 
     def get(self, tenant: str, chat: str) -> chat_pb2.ChatResponse:
         """The answer so far, or the whole."""
@@ -127,6 +126,28 @@ class Chats:
 
     def _forget(self, chat: str) -> None:
         self._kept_bytes -= self._kept.pop(chat).size
+
+
+class Opened:
+    """One answer while it runs; whoever leaves this context early ends it."""
+
+    __slots__ = ("_chats", "_request", "_running", "_tenant")
+
+    def __init__(self, chats: Chats, tenant: str, request: chat_pb2.ChatRequest, running: Running) -> None:
+        self._chats = chats
+        self._tenant = tenant
+        self._request = request
+        self._running = running
+
+    async def __aenter__(self) -> Running:
+        self._chats.begin(self._tenant, self._running)
+        return self._running
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._running.leave()
+        finally:
+            self._chats.finish(self._tenant, self._request, self._running)
 
 
 def _wrong_state(chat: str, state: str, allowed: str, sentence: str) -> MaestroError:

@@ -1,8 +1,7 @@
 """open -> Meter -> settle, whatever happens in between."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from maestro.v1 import common_pb2
@@ -33,37 +32,54 @@ class Accounts:
         self._settle = settle
         self.prices = prices
 
-    @asynccontextmanager
-    async def open(self, call: Call, input_estimate: int, ceiling: Ceiling | None = None) -> AsyncGenerator[Meter]:
-        """The account of one answer. An error that passes through learns what was spent all the same."""
+    def open(self, call: Call, input_estimate: int, ceiling: Ceiling | None = None) -> "Account":
+        """The account of one answer."""
 
         def price(usage: common_pb2.Usage, tier: str) -> None:
             self.prices.bill(call.provider, call.model, usage, tier)
 
-        meter = Meter(input_estimate, ceiling, price)
-        outcome = "INTERNAL"
-        try:
-            yield meter
-            outcome = "OK"
-        except MaestroError as error:
-            outcome = error.reason.name
-            error.usage = meter.spent()
-            raise
-        except (asyncio.CancelledError, GeneratorExit):
-            outcome = "CANCELLED"
-            raise
-        finally:
-            usage = meter.spent()
-            call.input_tokens, call.output_tokens = usage.input_tokens, usage.output_tokens
-            self._settle(
-                Settlement(
-                    tenant=call.caller.tenant,
-                    key=call.caller.key,
-                    request_id=call.request_id,
-                    chat=call.chat,
-                    provider=call.provider,
-                    model=call.model,
-                    outcome=outcome,
-                    usage=usage,
-                )
+        return Account(call, Meter(input_estimate, ceiling, price), self._settle)
+
+
+class Account:
+    """A context that is settled when it is left. An error that passes through learns what was spent all the same."""
+
+    __slots__ = ("_call", "_meter", "_settle")
+
+    def __init__(self, call: Call, meter: Meter, settle: Callable[[Settlement], None]) -> None:
+        self._call = call
+        self._meter = meter
+        self._settle = settle
+
+    async def __aenter__(self) -> Meter:
+        return self._meter
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        call, usage = self._call, self._meter.spent()
+        if isinstance(error, MaestroError):
+            error.usage = usage
+        call.input_tokens, call.output_tokens = usage.input_tokens, usage.output_tokens
+        self._settle(
+            Settlement(
+                tenant=call.caller.tenant,
+                key=call.caller.key,
+                request_id=call.request_id,
+                chat=call.chat,
+                provider=call.provider,
+                model=call.model,
+                outcome=_outcome(error),
+                usage=usage,
             )
+        )
+
+
+def _outcome(error: BaseException | None) -> str:
+    match error:
+        case None:
+            return "OK"
+        case MaestroError():
+            return error.reason.name
+        case asyncio.CancelledError() | GeneratorExit():
+            return "CANCELLED"
+        case _:
+            return "INTERNAL"

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from contextlib import aclosing
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -23,11 +23,48 @@ REQUEST_ID_BYTES = 128
 
 
 class Step(Protocol):
-    """Something that happens about every call: before the handler on the way in, after it on the way out."""
+    """Something that happens about every call: before the handler on the way in, after it on the way out.
 
-    def __call__(self, call: Call) -> AbstractAsyncContextManager[None]:
-        """Wrap one call."""
+    What `enter` lets in is left exactly once. To leave is no coroutine: nobody can cut it short.
+    """
+
+    async def enter(self, call: Call) -> None:
+        """On the way in; whatever it raises ends the call, and this step is not left."""
         ...
+
+    def leave(self, call: Call, error: BaseException | None) -> None:
+        """On the way out, with what the call ended with."""
+        ...
+
+
+class _Inside:
+    """All steps about one call: entered from the outermost on, left from the innermost that was entered."""
+
+    __slots__ = ("_call", "_entered", "_steps")
+
+    def __init__(self, steps: Sequence[Step], call: Call) -> None:
+        self._steps = steps
+        self._call = call
+        self._entered: list[Step] = []
+
+    async def __aenter__(self) -> None:
+        try:
+            for step in self._steps:
+                await step.enter(self._call)
+                self._entered.append(step)
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        if self._entered:
+            try:
+                self._entered.pop().leave(self._call, error)
+            finally:  # one that fails keeps no other from leaving
+                self._leave(error)
 
 
 class Envelope:
@@ -70,11 +107,10 @@ class Envelope:
             call = self._call(method, context)
             self._enter()
             try:
-                async with AsyncExitStack() as steps:
-                    for step in self._steps:
-                        await steps.enter_async_context(step(call))
+                async with _Inside(self._steps, call):
                     reply = await handler(self._rules.read(method, data), call)
-                    await _send_headers(context, call)
+                # With the status, not before the answer: they arrive together, and need no write of their own.
+                context.set_trailing_metadata(_headers(call))
                 return reply
             except MaestroError as error:
                 await _abort(context, call, error)
@@ -96,19 +132,16 @@ class Envelope:
             call = self._call(method, context)
             self._enter()
             try:
-                async with AsyncExitStack() as steps:
-                    for step in self._steps:
-                        await steps.enter_async_context(step(call))
-                    request = self._rules.read(method, data)
-                    answer = await steps.enter_async_context(aclosing(handler(request, call)))
-                    try:
-                        first = await anext(answer)
-                    except StopAsyncIteration:
-                        return
-                    # Headers go out with the first message: until then a client's own retry is still safe.
-                    await _send_headers(context, call)
-                    yield first
+                async with (
+                    _Inside(self._steps, call),
+                    aclosing(handler(self._rules.read(method, data), call)) as answer,
+                ):
+                    first = True
                     async for message in answer:
+                        if first:
+                            # Headers go out with the first message: until then a client's own retry is still safe.
+                            await _send_headers(context, call)
+                            first = False
                         yield message
             except MaestroError as error:
                 await _abort(context, call, error)
@@ -159,7 +192,6 @@ class Envelope:
             started=now,
             deadline=None if deadline is None else now + deadline,
             deadline_is_ours=ours,
-            peer=context.peer(),
         )
         if ours:
             call.answer_metadata["x-maestro-deadline"] = f"{default:g}s"
@@ -190,9 +222,13 @@ def _request_id(metadata: Mapping[str, str]) -> str:
     return given if given.isascii() and given.isprintable() and len(given) <= REQUEST_ID_BYTES else ""
 
 
+def _headers(call: Call) -> tuple[tuple[str, str], ...]:
+    return (("x-request-id", call.request_id), *call.answer_metadata.items())
+
+
 async def _send_headers(context: Any, call: Call) -> None:
     try:
-        await context.send_initial_metadata((("x-request-id", call.request_id), *call.answer_metadata.items()))
+        await context.send_initial_metadata(_headers(call))
     except grpc.aio.InternalError:
         await hung_up()
         raise MaestroError(Reason.CALLER_CANCELLED, "the caller has hung up") from None

@@ -39,26 +39,23 @@ async def identify(secret: str) -> Caller | None:
 async def test_whoever_is_not_known_is_turned_away(authorization: str, reason: Reason) -> None:
     made = call(authorization)
     with pytest.raises(MaestroError) as refused:
-        async with Authenticate(identify)(made):
-            pass
+        await Authenticate(identify).enter(made)
     assert refused.value.reason is reason
     assert made.caller is NOBODY
 
 
 async def test_a_key_makes_the_caller() -> None:
     made = call("Bearer ann")
-    async with Authenticate(identify)(made):
-        assert made.caller is ANN
+    await Authenticate(identify).enter(made)
+    assert made.caller is ANN
 
 
 async def test_a_right_opens_the_method_and_a_missing_one_is_named() -> None:
     made = call()
     made.caller = ANN
-    async with Authorize({"S/Chat": "chat"})(made):
-        pass
+    await Authorize({"S/Chat": "chat"}).enter(made)
     with pytest.raises(MaestroError) as refused:
-        async with Authorize({"S/Chat": "admin"})(made):
-            pass
+        await Authorize({"S/Chat": "admin"}).enter(made)
     assert refused.value.reason is Reason.SCOPE_MISSING
     assert refused.value.metadata["scope"] == "admin"
 
@@ -80,14 +77,9 @@ async def test_one_line_tells_how_a_call_ended(
 ) -> None:
     caplog.set_level("INFO", "maestro.call")
     made = call("Bearer secret", deadline)
-    ending = None
-    try:
-        async with Record(HandClock(), Telemetry())(made):
-            if raised is not None:
-                raise raised
-    except BaseException as ended:
-        ending = ended
-    assert ending is raised
+    record = Record(HandClock(), Telemetry())
+    await record.enter(made)
+    record.leave(made, raised)
     (line,) = caplog.records
     assert line.getMessage() == outcome
     assert "secret" not in str(vars(line))

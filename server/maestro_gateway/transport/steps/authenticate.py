@@ -1,7 +1,6 @@
 """Step: who is calling?"""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 from maestro_gateway.base.call import Call, Caller
 from maestro_spi.errors import MaestroError, Reason
@@ -13,10 +12,11 @@ class Authenticate:
     def __init__(self, identify: Callable[[str], Awaitable[Caller | None]]) -> None:
         self._identify = identify
 
-    @asynccontextmanager
-    async def __call__(self, call: Call) -> AsyncGenerator[None]:
+    async def enter(self, call: Call) -> None:
         call.caller = await self.caller(call.metadata.get("authorization", ""))
-        yield
+
+    def leave(self, call: Call, error: BaseException | None) -> None:
+        """Nothing is held."""
 
     async def caller(self, authorization: str) -> Caller:
         """Whoever the header `authorization` speaks for."""

@@ -1,7 +1,6 @@
 """Step: may they call this?"""
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
 from maestro_gateway.base.call import Call
 from maestro_spi.errors import MaestroError, Reason
@@ -13,8 +12,7 @@ class Authorize:
     def __init__(self, rights: Mapping[str, str]) -> None:
         self._rights = rights
 
-    @asynccontextmanager
-    async def __call__(self, call: Call) -> AsyncGenerator[None]:
+    async def enter(self, call: Call) -> None:
         scope = self._rights[call.method]
         if not call.caller.may(scope):
             raise MaestroError(
@@ -22,4 +20,6 @@ class Authorize:
                 f"this call needs the scope '{scope}', which the key '{call.caller.key}' does not hold; ask an admin",
                 metadata={"scope": scope},
             )
-        yield
+
+    def leave(self, call: Call, error: BaseException | None) -> None:
+        """Nothing is held."""

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 from maestro_gateway.base.call import Call
 from maestro_gateway.base.clock import Clock
@@ -20,20 +18,19 @@ class Record:
         self._clock = clock
         self._telemetry = telemetry
 
-    @asynccontextmanager
-    async def __call__(self, call: Call) -> AsyncGenerator[None]:
-        outcome = Reason.INTERNAL.name
-        try:
-            yield
-            outcome = "OK"
-        except MaestroError as error:
-            outcome = error.reason.name
-            raise
-        except (asyncio.CancelledError, GeneratorExit):
-            outcome = self._why_cut(call).name
-            raise
-        finally:
-            self._write(call, outcome)
+    async def enter(self, call: Call) -> None:
+        """The call has its times already."""
+
+    def leave(self, call: Call, error: BaseException | None) -> None:
+        match error:
+            case None:
+                self._write(call, "OK")
+            case MaestroError():
+                self._write(call, error.reason.name)
+            case asyncio.CancelledError() | GeneratorExit():
+                self._write(call, self._why_cut(call).name)
+            case _:
+                self._write(call, Reason.INTERNAL.name)
 
     def _why_cut(self, call: Call) -> Reason:
         """gRPC cuts a call for two reasons and tells neither: the caller hung up, or their deadline passed."""
