@@ -1,4 +1,4 @@
-"""A real engine: llama-cpp-python's server with a tiny model of random weights, through the adapter of Chat Completions."""
+"""A real engine: llama-cpp-python's server, a tiny model of random weights, through the adapter of Chat Completions."""
 
 import json
 import subprocess
@@ -93,7 +93,7 @@ async def test_it_answers_whole_as_it_streams(engine: str) -> None:
 
 
 async def test_a_schema_holds_even_random_weights(engine: str) -> None:
-    """This server takes the schema beside json_object, where OpenAI has json_schema: the vendor's own option says so."""
+    """This server takes the schema beside json_object, where OpenAI has json_schema: the raw option says so."""
     request = asked(response_format=chat_pb2.ResponseFormat(json_object=chat_pb2.JsonObjectFormat()))
     request.provider_options_json["local"] = json.dumps({"response_format": {"schema": SCHEMA}})
     request.generation.max_output_tokens = 256
