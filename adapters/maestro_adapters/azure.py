@@ -13,6 +13,7 @@ from maestro_adapters.openai_chat.adapter import OpenAIChat
 from maestro_adapters.openai_embedding import OpenAIEmbedding
 from maestro_adapters.openai_responses.adapter import OpenAIResponses
 from maestro_adapters.openai_responses.errors import DIALECT
+from maestro_adapters.options import understood
 from maestro_adapters.wire import http
 from maestro_spi.capability import ModelFacts
 from maestro_spi.embedding import Vectors
@@ -47,6 +48,7 @@ class Azure:
     """
 
     version = f"azure 1 (openai {openai.__version__}, Chat Completions and Responses, v1 or dated)"
+    OPTIONS = understood(Options) | OpenAIChat.OPTIONS | OpenAIResponses.OPTIONS
 
     def __init__(self, settings: AdapterSettings, *, credential: Any = None) -> None:
         self._options = Options.model_validate(settings.options)

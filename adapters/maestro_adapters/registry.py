@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import cast
+from typing import Any, cast
 
+from maestro_adapters.options import refuse_unknown
 from maestro_spi.provider import ChatProvider
 from maestro_spi.settings import AdapterSettings
 
@@ -40,10 +41,17 @@ def load(settings: AdapterSettings) -> ChatProvider:
     target = ADAPTERS.get(settings.adapter)
     if target is not None:
         module, _, name = target.partition(":")
-        return cast(ChatProvider, getattr(import_module(module), name)(settings))
+        return _made(getattr(import_module(module), name), settings)
     for point in entry_points(group=ENTRY_POINTS, name=settings.adapter):
-        return cast(ChatProvider, point.load()(settings))
+        return _made(point.load(), settings)
     raise UnknownAdapter(
         f"provider {settings.name!r} wants the adapter {settings.adapter!r}, which is not here; "
         f"there are: {', '.join(names())}"
     )
+
+
+def _made(adapter: Any, settings: AdapterSettings) -> ChatProvider:
+    """An adapter that says which options it has is given no others."""
+    if known := getattr(adapter, "OPTIONS", None):
+        refuse_unknown(settings, known)
+    return cast(ChatProvider, adapter(settings))

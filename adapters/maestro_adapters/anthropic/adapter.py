@@ -15,6 +15,7 @@ from maestro_adapters.anthropic.host import API_VERSION, Host, Options
 from maestro_adapters.anthropic.models import facts, family, offered
 from maestro_adapters.anthropic.question import Question, ask
 from maestro_adapters.facts import read_facts
+from maestro_adapters.options import understood
 from maestro_adapters.wire import http
 from maestro_adapters.wire.errors import failure, request_id
 from maestro_adapters.wire.sse import COMMENT, Event, EventSplitter
@@ -31,6 +32,7 @@ class Anthropic:
     """Speaks Messages with one key. Thinking, signed or withheld, goes back to it as it came, byte for byte."""
 
     version = f"anthropic 1 (anthropic {anthropic.__version__}, Messages {API_VERSION})"
+    OPTIONS = understood(Options, http.HttpOptions, also=("models",))
 
     def __init__(self, settings: AdapterSettings) -> None:
         self._name = settings.name

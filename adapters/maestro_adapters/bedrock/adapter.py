@@ -18,6 +18,7 @@ from maestro_adapters.bedrock.errors import DIALECT, complaint
 from maestro_adapters.bedrock.question import PARAMETERS, question
 from maestro_adapters.bedrock.signing import Signer
 from maestro_adapters.facts import capabilities, read_facts
+from maestro_adapters.options import understood
 from maestro_adapters.wire import http
 from maestro_adapters.wire.aws_events import Message, MessageSplitter
 from maestro_adapters.wire.errors import failure
@@ -45,6 +46,7 @@ class Bedrock:
     """
 
     version = f"bedrock 1 (aiobotocore {aiobotocore.__version__}, botocore {botocore.__version__}, 2023-09-30)"
+    OPTIONS = understood(http.HttpOptions, also=("models", "stream", "body", "region", "profile"))
 
     def __init__(self, settings: AdapterSettings) -> None:
         options = settings.options

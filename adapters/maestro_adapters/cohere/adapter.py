@@ -13,6 +13,7 @@ from maestro_adapters.cohere.answer import Reader
 from maestro_adapters.cohere.errors import DIALECT
 from maestro_adapters.cohere.question import PARAMETERS, question
 from maestro_adapters.facts import capabilities, read_facts
+from maestro_adapters.options import understood
 from maestro_adapters.wire import http
 from maestro_adapters.wire.errors import request_id
 from maestro_adapters.wire.sse import COMMENT, EventSplitter
@@ -35,6 +36,7 @@ class Cohere:
     """Speaks the second API with one key. Plans and thoughts go back to it each to its own place."""
 
     version = f"cohere 1 (httpx2 {httpx2.__version__}, Chat and Embed v2)"
+    OPTIONS = understood(http.HttpOptions, also=("models", "stream", "body"))
 
     def __init__(self, settings: AdapterSettings) -> None:
         options = settings.options

@@ -16,6 +16,7 @@ from maestro_adapters.gemini.errors import DIALECT
 from maestro_adapters.gemini.frames import Frames, is_json
 from maestro_adapters.gemini.question import PARAMETERS, ask
 from maestro_adapters.gemini.sender import VERTEX, Options, Sender
+from maestro_adapters.options import understood
 from maestro_adapters.wire import http
 from maestro_adapters.wire.errors import request_id
 from maestro_spi.answer import Answer
@@ -43,6 +44,7 @@ class Gemini:
     """
 
     version = f"gemini 1 (google-genai {genai.__version__}, Gemini API v1beta, Vertex AI v1beta1)"
+    OPTIONS = understood(Options, http.HttpOptions, also=("models",))
 
     def __init__(self, settings: AdapterSettings, *, credentials: Credentials | None = None) -> None:
         self._name = settings.name

@@ -1,11 +1,14 @@
-"""What Gemini sends, as far as it is read."""
+"""What Gemini sends, as far as it is read.
+
+The structs hold no cycles, so the garbage collector need not look at them.
+"""
 
 from typing import Any
 
 from msgspec import Raw, Struct
 
 
-class PartialArgument(Struct, rename="camel"):
+class PartialArgument(Struct, rename="camel", gc=False):
     """A piece of one argument: where it belongs, and what to add there."""
 
     json_path: str = ""
@@ -15,7 +18,7 @@ class PartialArgument(Struct, rename="camel"):
     null_value: Any = None
 
 
-class FunctionCall(Struct, rename="camel"):
+class FunctionCall(Struct, rename="camel", gc=False):
     """A call for one of the caller's functions, whole or in pieces."""
 
     id: str | None = None
@@ -25,21 +28,21 @@ class FunctionCall(Struct, rename="camel"):
     will_continue: bool | None = None
 
 
-class Blob(Struct, rename="camel"):
+class Blob(Struct, rename="camel", gc=False):
     """Bytes of a medium, in base64."""
 
     mime_type: str = ""
     data: bytes = b""
 
 
-class FileData(Struct, rename="camel"):
+class FileData(Struct, rename="camel", gc=False):
     """A medium that lies elsewhere."""
 
     mime_type: str = ""
     file_uri: str = ""
 
 
-class Part(Struct, rename="camel"):
+class Part(Struct, rename="camel", gc=False):
     """One part; kinds that are not here are read as they came."""
 
     text: str | None = None
@@ -50,13 +53,13 @@ class Part(Struct, rename="camel"):
     file_data: FileData | None = None
 
 
-class Content(Struct, rename="camel"):
+class Content(Struct, rename="camel", gc=False):
     """The parts of one candidate."""
 
     parts: list[Part] | None = None
 
 
-class Rating(Struct, rename="camel"):
+class Rating(Struct, rename="camel", gc=False):
     """How harmful something may be."""
 
     category: str | int = ""
@@ -64,27 +67,27 @@ class Rating(Struct, rename="camel"):
     blocked: bool | None = None
 
 
-class TokenChance(Struct, rename="camel"):
+class TokenChance(Struct, rename="camel", gc=False):
     """A token and how likely it was."""
 
     token: str = ""
     log_probability: float = 0.0
 
 
-class TokenChances(Struct, rename="camel"):
+class TokenChances(Struct, rename="camel", gc=False):
     """The likeliest tokens of one step."""
 
     candidates: list[TokenChance] | None = None
 
 
-class LogprobsResult(Struct, rename="camel"):
+class LogprobsResult(Struct, rename="camel", gc=False):
     """How likely the tokens of this chunk were."""
 
     chosen_candidates: list[TokenChance] | None = None
     top_candidates: list[TokenChances] | None = None
 
 
-class CitationSource(Struct, rename="camel"):
+class CitationSource(Struct, rename="camel", gc=False):
     """A source that the text repeats; its range counts bytes."""
 
     start_index: int = 0
@@ -94,14 +97,14 @@ class CitationSource(Struct, rename="camel"):
     license: str = ""
 
 
-class CitationMetadata(Struct, rename="camel"):
+class CitationMetadata(Struct, rename="camel", gc=False):
     """The sources that the text repeats, under the one name or the other."""
 
     citation_sources: list[CitationSource] | None = None
     citations: list[CitationSource] | None = None
 
 
-class Source(Struct, rename="camel"):
+class Source(Struct, rename="camel", gc=False):
     """One place that the answer leans on."""
 
     uri: str = ""
@@ -109,7 +112,7 @@ class Source(Struct, rename="camel"):
     text: str = ""
 
 
-class GroundingChunk(Struct, rename="camel"):
+class GroundingChunk(Struct, rename="camel", gc=False):
     """The same, by kind."""
 
     web: Source | None = None
@@ -117,7 +120,7 @@ class GroundingChunk(Struct, rename="camel"):
     retrieved_context: Source | None = None
 
 
-class Segment(Struct, rename="camel"):
+class Segment(Struct, rename="camel", gc=False):
     """A range of the text, in bytes, and the words that stand there."""
 
     start_index: int = 0
@@ -125,7 +128,7 @@ class Segment(Struct, rename="camel"):
     text: str = ""
 
 
-class GroundingSupport(Struct, rename="camel"):
+class GroundingSupport(Struct, rename="camel", gc=False):
     """Which chunks back a segment, and how well."""
 
     segment: Segment | None = None
@@ -133,7 +136,7 @@ class GroundingSupport(Struct, rename="camel"):
     confidence_scores: list[float] | None = None
 
 
-class GroundingMetadata(Struct, rename="camel"):
+class GroundingMetadata(Struct, rename="camel", gc=False):
     """What the answer leans on."""
 
     grounding_chunks: list[GroundingChunk] | None = None
@@ -141,7 +144,7 @@ class GroundingMetadata(Struct, rename="camel"):
     web_search_queries: list[str] | None = None
 
 
-class Candidate(Struct, rename="camel"):
+class Candidate(Struct, rename="camel", gc=False):
     """One candidate, or what is new in it. The reader asks for the raw grounding only at the end."""
 
     content: Content | None = None
@@ -155,7 +158,7 @@ class Candidate(Struct, rename="camel"):
     logprobs_result: LogprobsResult | None = None
 
 
-class PromptFeedback(Struct, rename="camel"):
+class PromptFeedback(Struct, rename="camel", gc=False):
     """What the filters say about the prompt."""
 
     block_reason: str | int | None = None
@@ -163,14 +166,14 @@ class PromptFeedback(Struct, rename="camel"):
     safety_ratings: list[Rating] | None = None
 
 
-class ModalityCount(Struct, rename="camel"):
+class ModalityCount(Struct, rename="camel", gc=False):
     """Tokens of one modality."""
 
     modality: str | int = ""
     token_count: int = 0
 
 
-class UsageMetadata(Struct, rename="camel"):
+class UsageMetadata(Struct, rename="camel", gc=False):
     """Tokens so far."""
 
     prompt_token_count: int | None = None
@@ -186,7 +189,7 @@ class UsageMetadata(Struct, rename="camel"):
     traffic_type: str | int | None = None
 
 
-class Chunk(Struct, rename="camel"):
+class Chunk(Struct, rename="camel", gc=False):
     """One response: a piece of a stream, or a whole answer."""
 
     candidates: list[Candidate] | None = None
@@ -197,20 +200,20 @@ class Chunk(Struct, rename="camel"):
     error: Raw = Raw()
 
 
-class RawContent(Struct):
+class RawContent(Struct, gc=False):
     """Parts as they came."""
 
     parts: list[Raw] | None = None
 
 
-class RawCandidate(Struct):
+class RawCandidate(Struct, gc=False):
     """The same, of one candidate."""
 
     content: RawContent | None = None
     index: int | None = None
 
 
-class RawChunk(Struct):
+class RawChunk(Struct, gc=False):
     """A response, read for its parts as they came."""
 
     candidates: list[RawCandidate] | None = None

@@ -12,6 +12,7 @@ from maestro_adapters.facts import capabilities, read_facts
 from maestro_adapters.ollama import embedding
 from maestro_adapters.ollama.answer import Chunk, Reader, decode
 from maestro_adapters.ollama.question import PARAMETERS, question
+from maestro_adapters.options import understood
 from maestro_adapters.wire import http
 from maestro_adapters.wire.errors import Dialect
 from maestro_adapters.wire.ndjson import LineSplitter
@@ -46,6 +47,7 @@ class Ollama:
     """Speaks to one server. Its models are those of the settings; which are pulled, `check` says."""
 
     version = f"ollama 1 (httpx2 {httpx2.__version__}, /api/chat and /api/embed of Ollama 0.13)"
+    OPTIONS = understood(http.HttpOptions, also=("models", "stream", "body"))
 
     def __init__(self, settings: AdapterSettings) -> None:
         options = settings.options

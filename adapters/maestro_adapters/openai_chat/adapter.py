@@ -15,7 +15,8 @@ from maestro_adapters.openai_chat.answer import Reader
 from maestro_adapters.openai_chat.errors import DIALECT
 from maestro_adapters.openai_chat.question import parameters, question
 from maestro_adapters.openai_chat.quirks import Quirks
-from maestro_adapters.openai_embedding import OpenAIEmbedding
+from maestro_adapters.openai_embedding import EmbeddingQuirks, OpenAIEmbedding
+from maestro_adapters.options import understood
 from maestro_adapters.wire import http
 from maestro_adapters.wire.errors import request_id
 from maestro_adapters.wire.sse import COMMENT, Event, EventSplitter
@@ -37,6 +38,7 @@ class OpenAIChat:
     """Speaks Chat Completions to whatever host its settings name; in what it differs from OpenAI's stands there too."""
 
     version = f"openai_chat 1 (openai {openai.__version__}, Chat Completions v1)"
+    OPTIONS = understood(Quirks, EmbeddingQuirks, http.HttpOptions, also=("models", "organization", "project"))
 
     def __init__(self, settings: AdapterSettings) -> None:
         self._name = settings.name

@@ -15,6 +15,7 @@ from maestro_adapters.openai_responses.errors import DIALECT
 from maestro_adapters.openai_responses.events import Event
 from maestro_adapters.openai_responses.question import Names, parameters, question
 from maestro_adapters.openai_responses.quirks import Quirks
+from maestro_adapters.options import understood
 from maestro_adapters.wire import http
 from maestro_adapters.wire.errors import request_id
 from maestro_adapters.wire.sse import COMMENT, EventSplitter
@@ -42,6 +43,7 @@ class OpenAIResponses:
     """
 
     version = f"openai_responses 1 (openai {openai.__version__}, Responses v1)"
+    OPTIONS = understood(Quirks, http.HttpOptions, also=("models", "organization", "project"))
 
     def __init__(self, settings: AdapterSettings) -> None:
         self._name = settings.name

@@ -13,6 +13,9 @@ TRAILER = 8 * 1024
 _STATUS = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: ([^\r\n]*))?\Z")
 _HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*?)[ \t]*\Z")
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}[ \t]*\Z")
+_SIZES = {
+    b"%x" % size: size for size in range(1, 2048)
+}  # of nearly every chunk of a stream of events, as servers write
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -258,7 +261,7 @@ class Connection(asyncio.Protocol):
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        at, end = 0, len(data)
+        at, end = self._read_small_chunks(data), len(data)
         while at < end and not self._whole:
             left = self._left or 0
             if left > 2:  # of the chunk itself
@@ -289,6 +292,22 @@ class Connection(asyncio.Protocol):
                 at = line_end + 2
         if at < end:
             self.reusable = False  # more than was promised
+
+    def _read_small_chunks(self, data: bytes) -> int:
+        """What needs no care: chunks of the usual sizes that are all here. How far that went; at most to the last."""
+        at = 0
+        if self._left or self._last_chunk or self._limit:
+            return at
+        find, size_of, keep = data.find, _SIZES.get, self._body.append
+        while (line_end := find(b"\r\n", at, at + 8)) > 0 and (size := size_of(data[at:line_end])):
+            begin = line_end + 2
+            stop = begin + size
+            if data[stop : stop + 2] != b"\r\n":
+                break
+            keep(data[begin:stop])
+            self._size += size
+            at = stop + 2
+        return at
 
     def _chunk_line(self, line: bytes) -> None:
         if self._last_chunk:  # trailers, to the empty line
