@@ -9,12 +9,18 @@ from pathlib import Path
 import errors
 import marks
 import parity
+import providers
 import reference
 import tree
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"docs/errors.md": errors.page, "docs/parity.md": parity.page, "docs/reference.md": reference.page}
-MAKERS = {"include": marks.include, "tree": tree.listing}
+MAKERS = {
+    "include": marks.include,
+    "options": providers.options,
+    "tree": tree.listing,
+    "vendors": providers.vendors,
+}
 
 
 def made() -> dict[Path, str]:

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from maestro_adapters.registry import ADAPTERS
+from maestro_adapters.registry import load as load_adapter
+from maestro_spi import AdapterSettings
 from tests.doubles.gateway import RunningGateway
 
 ROOT = Path(__file__).parents[2]
@@ -120,3 +123,11 @@ def test_an_example_runs(example: Path, running_gateway: RunningGateway, tmp_pat
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stdout.strip()
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_every_option_of_an_adapter_is_told(adapter: str) -> None:
+    page = (ROOT / "docs/providers.md").read_text()
+    made = load_adapter(AdapterSettings(name=adapter, adapter=adapter, base_url="http://127.0.0.1:9", api_key="none"))
+    assert adapter in page
+    assert [name for name in getattr(made, "OPTIONS", ()) if f"`{name}`" not in page] == []
