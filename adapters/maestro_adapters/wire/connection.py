@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
         while self._answer is None:
             if self._error is not None:
                 raise self._error
-            await self._wait(patience)
+            await self._arrival(patience)
         return self._answer
 
     async def read(self, patience: float) -> bytes:
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
                 return b""
             if self._error is not None:
                 raise self._error
-            await self._wait(patience)
+            await self._arrival(patience)
         data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
         self._size = 0
@@ -146,23 +146,20 @@ class Connection(asyncio.Protocol):
 
     # Waiting: one lazy timer an answer, two assignments a read.
 
-    async def _wait(self, patience: float) -> None:
+    def _arrival(self, patience: float) -> asyncio.Future[None]:
         self._waiter = self._loop.create_future()
         self._since = self._loop.time()
         self._patience = patience
         if self._timer is None and patience > 0:
             self._timer = self._loop.call_later(patience, self._look)
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _look(self) -> None:
         self._timer = None
         if not self._busy or self._whole or self._error is not None:
             return
         left = self._patience
-        if self._waiter is not None:
+        if self._waiter is not None and not self._waiter.done():
             left = self._since + self._patience - self._loop.time()
             if left <= 0:
                 self._fail(httpx2.ReadTimeout("the provider was silent for too long"))

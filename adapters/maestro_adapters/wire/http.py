@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager, contextmanager
 
 import httpx2
 import msgspec
@@ -84,21 +84,30 @@ async def reads(
     not come within them, or cannot, is not missed.
     """
     body = response.extensions.get(BODY_EXTENSION)
-    if not isinstance(body, Body) or "content-encoding" in response.headers:
+    read: Callable[[], Awaitable[bytes]]
+    if isinstance(body, Body) and "content-encoding" not in response.headers:
+        read = body.read
+    else:
         pieces = response.aiter_bytes()
-        body = None
+
+        def read() -> Awaitable[bytes]:
+            return anext(pieces, b"")
+
     while True:
         seconds = patience() if patience is not None else None
-        try:
-            async with asyncio.timeout(seconds) if seconds is not None else nullcontext():
-                data = await body.read() if body is not None else await anext(pieces, b"")
-        except (TimeoutError, httpx2.TransportError):
-            if seconds is None:
-                raise
-            return
+        data = await read() if seconds is None else await _briefly(read, seconds)
         if not data:
             return
         yield data
+
+
+async def _briefly(read: Callable[[], Awaitable[bytes]], seconds: float) -> bytes:
+    """What comes within seconds; nothing where nothing does, or can."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await read()
+    except (TimeoutError, httpx2.TransportError):
+        return b""
 
 
 async def whole(response: httpx2.Response, limit: int = BODY) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -26,11 +26,9 @@ class Body(httpx2.AsyncByteStream):
         self._connection: Connection | None = connection
         self._patience = patience
 
-    async def read(self) -> bytes:
+    def read(self) -> Awaitable[bytes]:
         """All that has arrived; nothing at the end."""
-        if self._connection is None:
-            return b""
-        return await self._connection.read(self._patience)
+        return _nothing() if self._connection is None else self._connection.read(self._patience)
 
     async def __aiter__(self) -> AsyncGenerator[bytes]:
         while data := await self.read():
@@ -146,6 +144,10 @@ class Transport(httpx2.AsyncBaseTransport):
         except OSError as error:  # refused, unreachable, no such name, TLS
             raise httpx2.ConnectError(f"no connection: {error.strerror or type(error).__name__}") from error
         return connection
+
+
+async def _nothing() -> bytes:
+    return b""
 
 
 @asynccontextmanager
