@@ -12,7 +12,7 @@ import uvloop
 
 OPENAI, ANTHROPIC, GEMINI = DIALECTS = ("openai", "anthropic", "gemini")
 BURST, PACED = PACES = ("burst", "paced")  # the models: all tokens in one write, or each in its time
-PACE = (0.010, 0.020)  # seconds from one token to the next, at least and at most
+PACE = (0.010, 0.011)  # seconds from one token to the next, at least and at most; streams drift apart
 TOKENS = 200  # of an answer
 VARIANTS = 16  # answers of different words, given in turn
 WORDS = (
@@ -64,7 +64,7 @@ def anthropic(tokens: Sequence[str]) -> Iterator[bytes]:
         "input_tokens": 12, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 1,
         "service_tier": "standard",
     }  # fmt: skip
-    message = {
+    message: dict[str, Any] = {
         "id": "msg_01JtQm4x7vWc9bNd2kLs5rYe", "type": "message", "role": "assistant",
         "model": "claude-sonnet-4-20250514", "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage,
     }  # fmt: skip
@@ -157,7 +157,8 @@ class Provider(asyncio.Protocol):
         dialect = OPENAI if b"/chat/completions" in path else ANTHROPIC if b"/messages" in path else GEMINI
         pieces = self._answers.next(dialect)
         if PACED.encode() in (path if dialect == GEMINI else body):
-            self._say(iter(pieces[:-2]), pieces[-2] + pieces[-1])
+            begin = self._dice.uniform(0, PACE[1])  # or all streams would speak in the same moment
+            self._timer = self._loop.call_later(begin, self._say, iter(pieces[:-2]), pieces[-2] + pieces[-1])
         else:
             self._transport.write(b"".join(pieces))
 
