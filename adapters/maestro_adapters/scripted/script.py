@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -184,7 +185,7 @@ class Finish(Struct, forbid_unknown_fields=True, frozen=True):
             raise ValueError(f"no finish reason is called {self.reason!r}{_nearest(self.reason, FINISH)}")
 
 
-class Step(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Step(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, dict=True):
     """One step: exactly one verb; beside text, reasoning and refusal, `every` seconds may lie between two fragments."""
 
     text: Fragments | Repeat | UnsetType = UNSET
@@ -218,7 +219,7 @@ class Step(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
         if getattr(self, said[0]) is False:
             raise ValueError(f"`{said[0]}` is true, or left out")
 
-    @property
+    @cached_property
     def verb(self) -> str:
         """What the step says."""
         return next(verb for verb in VERBS if getattr(self, verb) is not UNSET)

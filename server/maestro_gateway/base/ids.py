@@ -6,10 +6,9 @@ from typing import Protocol
 from maestro_gateway.base.clock import Clock
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, in lower case: no i, l, o, u
-TIME_BITS, RANDOM_BITS = 48, 80
-LENGTH = -(-(TIME_BITS + RANDOM_BITS) // 5)
-PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
-SHIFTS = range((LENGTH - 2) * 5, -1, -10)
+TIME_CHARACTERS, RANDOM_CHARACTERS = 10, 16  # 48 bits of milliseconds (and two zeros), 80 random ones
+SHIFTS = range((TIME_CHARACTERS - 1) * 5, -1, -5)
+LETTERS = bytes(ord(ALPHABET[byte & 31]) for byte in range(256))  # 256 is a multiple of 32: each is as likely
 POOL = 256  # names for which randomness is fetched at once: asking the kernel costs more than all the rest
 
 
@@ -26,16 +25,19 @@ class TimedIds:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._pool: list[int] = []
+        self._last = (-1, "")  # the last millisecond, as text
+        self._pool = ""
 
     def new(self) -> str:
         millis = self._clock.wall() // 1_000_000
-        value = (millis & ((1 << TIME_BITS) - 1)) << RANDOM_BITS | self._random()
-        return "".join([PAIRS[value >> shift & 1023] for shift in SHIFTS])
+        last, text = self._last
+        if millis != last:
+            text = "".join([ALPHABET[millis >> shift & 31] for shift in SHIFTS])
+            self._last = millis, text
+        return text + self._random()
 
-    def _random(self) -> int:
+    def _random(self) -> str:
         if not self._pool:
-            size = RANDOM_BITS // 8
-            drawn = secrets.token_bytes(POOL * size)
-            self._pool = [int.from_bytes(drawn[at : at + size], "big") for at in range(0, len(drawn), size)]
-        return self._pool.pop()
+            self._pool = secrets.token_bytes(POOL * RANDOM_CHARACTERS).translate(LETTERS).decode()
+        drawn, self._pool = self._pool[:RANDOM_CHARACTERS], self._pool[RANDOM_CHARACTERS:]
+        return drawn

@@ -25,6 +25,8 @@ def write_logs(log: LogSettings) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(log.level.upper())
     logger.propagate = False
+    # Nobody reads which thread and process it was, and each line would ask the kernel.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 class JsonLines(logging.Formatter):

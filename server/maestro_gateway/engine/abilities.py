@@ -126,7 +126,9 @@ def _in_a_file(message: content_pb2.Message) -> bool:
 def _foreign_state(request: chat_pb2.ChatRequest, provider: str) -> Iterator[tuple[str, str]]:
     for number, message in enumerate(request.messages):
         for index, part in enumerate(message.parts):
-            owner = part.provider_state.provider or part.opaque.provider
-            if owner and owner != provider:
-                field = "opaque" if part.HasField("opaque") else "provider_state"
-                yield f"messages[{number}].parts[{index}].{field}", f"belongs to {owner}, and {provider} answers"
+            for field in OWNED:
+                if part.HasField(field) and (owner := getattr(part, field).provider) not in {"", provider}:
+                    yield f"messages[{number}].parts[{index}].{field}", f"belongs to {owner}, and {provider} answers"
+
+
+OWNED: tuple[Literal["opaque", "provider_state"], ...] = ("opaque", "provider_state")

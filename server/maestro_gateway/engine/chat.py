@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from google.rpc import status_pb2
@@ -116,8 +117,8 @@ class ChatEngine:
 
     def _understand(self, call: Call, request: chat_pb2.ChatRequest, *, streaming: bool = False) -> Intent:
         """Everything that can be wrong with a request is found here, before anybody is called or anything is spent."""
-        check(request)
         fields = set_fields(request)
+        check(request, fields)
         refuse_missing_features(request, fields)
         if request.previous_chat:
             said = self._chats.conversation(call.caller.tenant, request.previous_chat)
@@ -144,7 +145,7 @@ class ChatEngine:
         call.chat = call.answer_metadata["x-maestro-chat"] = running.chat
         targets = intent.selection.targets
         async with (
-            self._accounts.open(call, input_tokens(intent.request), intent.ceiling) as meter,
+            self._accounts.open(call, partial(input_tokens, intent.request), intent.ceiling) as meter,
             aclosing(self._attempts.play(call, intent.request, targets, trail)) as events,
         ):
             running.usage = meter.usage
@@ -207,7 +208,7 @@ class _Deadline:
 
     def __enter__(self) -> None:
         if self._after is not None:
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, self._after), self._stop)
+            self._timer = self._running.loop.call_later(max(0.0, self._after), self._stop)
 
     def __exit__(self, *_: object) -> None:
         if self._timer is not None:

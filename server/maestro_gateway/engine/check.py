@@ -28,13 +28,15 @@ Found = Iterator[Violation]
 
 
 def set_fields(request: chat_pb2.ChatRequest) -> frozenset[str]:
-    """The fields that are set at the top. Most requests set few, and no rule about the others need be looked at."""
+    """The fields that are set at the top; most requests set few."""
     return frozenset([field.name for field, _ in request.ListFields()])
 
 
-def check(request: chat_pb2.ChatRequest) -> None:
-    """Raise INVALID_FIELD with every violation, or INVALID_SCHEMA for a schema that is none."""
-    fields = set_fields(request)
+def check(request: chat_pb2.ChatRequest, fields: frozenset[str]) -> None:
+    """Raise INVALID_FIELD with every violation, or INVALID_SCHEMA for a schema that is none.
+
+    `fields` are those that are set: a rule about others has nothing to say.
+    """
     rules = [_messages, *(rule for rule, about in RULES if not about.isdisjoint(fields))]
     broken = list(islice(chain.from_iterable(rule(request) for rule in rules), MOST_VIOLATIONS))
     if broken:
@@ -187,7 +189,7 @@ def _check_schema(field: str, schema: str) -> None:
         )
 
 
-# What each other rule is about: where nothing of it is set, it has nothing to say.
+# What each other rule is about.
 RULES = (
     (_tools, frozenset({"tools", "tool_choice"})),
     (_settings, frozenset({"reasoning", "requires", "limits", "stream", "generation"})),

@@ -56,7 +56,7 @@ class EmbedEngine:
         request.model = target.facts.name
         call.provider, call.model = target.provider, target.facts.name
         attempt = common_pb2.Attempt(provider=target.provider, model=target.facts.name, cause="primary")
-        async with self._accounts.open(call, sum(map(_tokens, request.inputs))) as meter:
+        async with self._accounts.open(call, lambda: sum(map(_tokens, request.inputs))) as meter:
             vectors = await self._ask(call, request, target, attempt)
             meter.report(vectors.usage)
             answer = embedding_pb2.EmbedResponse(

@@ -38,7 +38,7 @@ class Delivery:
         """As the request says."""
         whole = chat_pb2.CHAT_INCLUDE_FINAL_RESPONSE in request.include
         if not request.HasField("stream"):
-            return cls(whole=whole)
+            return WHOLE if whole else PLAIN
         stream = request.stream
         return cls(
             heartbeat=seconds(stream.heartbeat) or HEARTBEAT,
@@ -47,6 +47,9 @@ class Delivery:
             pad=stream.pad,
             whole=whole,
         )
+
+
+PLAIN, WHOLE = Delivery(), Delivery(whole=True)  # as most want it
 
 
 class Running:
@@ -63,7 +66,7 @@ class Running:
         # Kept up to date by whoever plays the source, so that an end from outside can tell them too.
         self.usage: common_pb2.Usage | None = None
         self.attempts: list[common_pb2.Attempt] = []
-        self._loop = asyncio.get_running_loop()  # asked for once: Python asks the kernel who it is each time
+        self.loop = asyncio.get_running_loop()  # asked for once: Python asks the kernel who it is each time
         self._explain = explain
         self._delivery = delivery
         self._sequence = 0
@@ -79,7 +82,7 @@ class Running:
 
     async def play(self, source: AsyncGenerator[ChatEvent]) -> None:
         """Play it here and now, to its end. Nobody listens, so nothing is kept waiting: only the fold grows."""
-        self._task = asyncio.current_task(self._loop)
+        self._task = asyncio.current_task(self.loop)
         await self._play(source)
 
     def start(self, source: AsyncGenerator[ChatEvent]) -> None:
@@ -176,7 +179,7 @@ class Running:
             self._take(ChatEvent(interrupted=last))
 
     async def _until_read(self) -> None:
-        self._room = self._loop.create_future()
+        self._room = self.loop.create_future()
         try:
             await self._room
         finally:
@@ -207,7 +210,7 @@ class Running:
             await self.leave()
 
     async def _until_more(self, beat: "_Heartbeat") -> None:
-        self._reader = self._loop.create_future()
+        self._reader = self.loop.create_future()
         beat.waiting_since = beat.now()
         try:
             await self._reader

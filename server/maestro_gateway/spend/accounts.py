@@ -32,13 +32,13 @@ class Accounts:
         self._settle = settle
         self.prices = prices
 
-    def open(self, call: Call, input_estimate: int, ceiling: Ceiling | None = None) -> "Account":
-        """The account of one answer."""
+    def open(self, call: Call, count: Callable[[], int], ceiling: Ceiling | None = None) -> "Account":
+        """The account of one answer; `count` estimates the tokens of the question, should nobody else count them."""
 
         def price(usage: common_pb2.Usage, tier: str) -> None:
             self.prices.bill(call.provider, call.model, usage, tier)
 
-        return Account(call, Meter(input_estimate, ceiling, price), self._settle)
+        return Account(call, Meter(count, ceiling, price), self._settle)
 
 
 class Account:

@@ -24,17 +24,26 @@ class Ceiling:
 class Meter:
     """What one answer has used: the provider's count where it has come, an estimate in between; and what it costs."""
 
-    __slots__ = ("_bytes", "_ceiling", "_limit", "_price", "_reported", "_tier", "input_estimate", "usage")
+    __slots__ = ("_bytes", "_ceiling", "_count", "_input", "_limit", "_price", "_reported", "_tier", "usage")
 
-    def __init__(self, input_estimate: int, ceiling: Ceiling | None, price: Price) -> None:
+    def __init__(self, count: Callable[[], int], ceiling: Ceiling | None, price: Price) -> None:
+        """`count` estimates the tokens of the question, and is called only where they matter."""
         self.usage = common_pb2.Usage()
-        self.input_estimate = input_estimate
+        self._count = count
+        self._input: int | None = None
         self._ceiling = ceiling
         self._price = price
         self._tier = ""
         self._bytes = 0
         self._limit = ceiling.tokens if ceiling else 0
         self._reported = False
+
+    @property
+    def input_estimate(self) -> int:
+        """The tokens of the question, as far as nobody has counted them."""
+        if self._input is None:
+            self._input = self._count()
+        return self._input
 
     def observe(self, event: chat_pb2.ChatEvent) -> None:
         """Count one event; over the request's own ceiling it raises REQUEST_LIMIT_REACHED."""

@@ -22,6 +22,10 @@ def usage(tokens: int) -> common_pb2.Usage:
     return common_pb2.Usage(input_tokens=1, output_tokens=tokens - 1, total_tokens=tokens)
 
 
+def five() -> int:
+    return 5
+
+
 def free(usage: common_pb2.Usage, tier: str) -> None:
     """No price is known."""
 
@@ -44,7 +48,7 @@ async def test_a_chat_is_settled_once_however_it_ends(raised: BaseException | No
     accounts = Accounts(books.append, UNKNOWN)
     ending = None
     try:
-        async with accounts.open(call(), 5) as meter:
+        async with accounts.open(call(), five) as meter:
             meter.observe(Event(usage=usage(9)))
             if raised is not None:
                 raise raised
@@ -57,7 +61,7 @@ async def test_a_chat_is_settled_once_however_it_ends(raised: BaseException | No
 
 async def test_a_failure_learns_what_was_spent_all_the_same() -> None:
     async def breaks_off() -> None:
-        async with Accounts(lambda _: None, UNKNOWN).open(call(), 5) as meter:
+        async with Accounts(lambda _: None, UNKNOWN).open(call(), five) as meter:
             meter.observe(Event(text_delta="x" * 40))
             raise MaestroError(Reason.STREAM_BROKEN, "x")
 
@@ -69,7 +73,7 @@ async def test_a_failure_learns_what_was_spent_all_the_same() -> None:
 
 
 def test_the_providers_count_goes_before_the_estimate_and_the_last_one_holds() -> None:
-    meter = Meter(5, None, free)
+    meter = Meter(five, None, free)
     meter.observe(Event(text_delta="x" * 400))
     assert meter.spent().output_tokens == 100
     meter.observe(Event(usage=usage(7)))
@@ -78,11 +82,11 @@ def test_the_providers_count_goes_before_the_estimate_and_the_last_one_holds() -
 
 
 def test_nothing_said_is_nothing_spent() -> None:
-    assert Meter(5, None, free).spent() == common_pb2.Usage()
+    assert Meter(five, None, free).spent() == common_pb2.Usage()
 
 
 def test_the_requests_own_ceiling_ends_it() -> None:
-    meter = Meter(5, Ceiling(10, "limits.max_total_tokens", 10), free)
+    meter = Meter(five, Ceiling(10, "limits.max_total_tokens", 10), free)
     meter.observe(Event(text_delta="x" * 20))
     with pytest.raises(MaestroError) as over:
         meter.observe(Event(reasoning_delta="x" * 4))

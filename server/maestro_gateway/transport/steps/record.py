@@ -42,27 +42,19 @@ class Record:
         self._telemetry.call_ended(call.method, outcome, elapsed)
         if LOG.isEnabledFor(logging.INFO):
             # Made by hand: looking up on the stack where this stands would cost more than the line is worth.
-            line = LOG.makeRecord(
-                LOG.name,
-                logging.INFO,
-                __file__,
-                0,
-                outcome,
-                (),
-                None,
-                extra={
-                    "request_id": call.request_id,
-                    "method": call.method,
-                    "tenant": call.caller.tenant,
-                    "key": call.caller.key,
-                    "chat": call.chat,
-                    "provider": call.provider,
-                    "model": call.model,
-                    "input_tokens": call.input_tokens,
-                    "output_tokens": call.output_tokens,
-                    "elapsed_ms": round(elapsed * 1000, 3),
-                    "first_content_ms": _millis(call.first_content, call.started),
-                },
+            line = LOG.makeRecord(LOG.name, logging.INFO, __file__, 0, outcome, (), None)
+            line.__dict__.update(
+                request_id=call.request_id,
+                method=call.method,
+                tenant=call.caller.tenant,
+                key=call.caller.key,
+                chat=call.chat,
+                provider=call.provider,
+                model=call.model,
+                input_tokens=call.input_tokens,
+                output_tokens=call.output_tokens,
+                elapsed_ms=round(elapsed * 1000, 3),
+                first_content_ms=_millis(call.first_content, call.started),
             )
             LOG.handle(line)
 
