@@ -167,9 +167,11 @@ class _Call:
             self._raw.append(data.decode())
         if self._events:
             self._answer.provider_event(chunk.object or name.decode(), data.decode())
-        self._fail(chunk, name, data)
+        if chunk.error is not said.NULL or name or chunk.object == "error":
+            self._fail(chunk, name, data)
         self._reader.chunk(chunk)
-        self._failed(data)
+        if self._reader.failure:
+            self._failed(data)
 
     def whole(self, data: bytes) -> None:
         """The whole answer."""

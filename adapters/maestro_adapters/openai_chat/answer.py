@@ -82,7 +82,8 @@ class Reader:
                 self._other()
             else:
                 self._choice(choice, choice.delta or choice.message or EMPTY)
-        self._count(chunk)
+        if chunk.usage is not None or chunk.x_groq is not None:
+            self._count(chunk)
 
     def whole(self, chunk: said.Chunk) -> None:
         """The whole answer. It is all there, whatever its finish word, or none."""
