@@ -1,7 +1,9 @@
 """Call and Caller: who asks, for what, by when."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import msgspec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,7 @@ class Caller:
 NOBODY = Caller(tenant="", key="", scopes=frozenset())
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """One call, whichever door it came through. The envelope makes it; steps fill it; services and engine read it."""
 
     method: str  # "maestro.v1.ChatService/StreamChat"
@@ -35,7 +36,7 @@ class Call:
     deadline_is_ours: bool = False
     caller: Caller = NOBODY
     # Metadata of the answer, beside the request id.
-    answer_metadata: dict[str, str] = field(default_factory=dict)
+    answer_metadata: dict[str, str] = {}  # one for each call: msgspec copies it
     # What became of it, for the record: filled in by who knows.
     chat: str = ""
     provider: str = ""

@@ -1,6 +1,6 @@
 """What a request asks for and this gateway or this model does not do: refused where it matters, else a warning."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Literal, get_args
 
 from maestro.v1 import chat_pb2, common_pb2, content_pb2
@@ -30,8 +30,8 @@ REFUSED: tuple[tuple[str, str, Asked], ...] = (
     ("tools.mcp", "tools.mcp", lambda r: any(tool.HasField("mcp") for tool in r.tools)),
     ("tool_loop.run_gateway_tools", "tools.loop", lambda r: r.tool_loop.run_gateway_tools),
     ("routing.regions", "routing.regions", lambda r: bool(r.routing.regions)),
-    ("messages.parts.media.file", "files", lambda r: any(map(_in_a_file, r.messages))),
 )
+FILES: tuple[str, str, Asked] = ("messages.parts.media.file", "files", lambda r: any(map(_in_a_file, r.messages)))
 
 # The answer is the same without these, or nearly: a warning names them, and strict mode refuses.
 GATEWAY: tuple[tuple[str, Asked], ...] = (
@@ -66,14 +66,15 @@ MODEL: tuple[tuple[str, Asked], ...] = (
     ("end_user", lambda r: bool(r.end_user)),
 )
 
-# Under which field of the request each begins: where that is not set, nothing need be asked.
-TOP: Mapping[str, str] = {row[0]: row[0].partition(".")[0] for rows in (REFUSED, GATEWAY, MODEL) for row in rows}
+# The fields at the top that any of these begin with. Most requests set none of them, and need not be asked.
+ASKED = frozenset(row[0].partition(".")[0] for rows in (REFUSED, GATEWAY, MODEL) for row in rows) | {"generation"}
 
 
 def refuse_missing_features(request: chat_pb2.ChatRequest, fields: frozenset[str]) -> None:
     """FEATURE_DISABLED for what would change the meaning of the request."""
-    for field, feature, asked in REFUSED:
-        if TOP[field] in fields and asked(request):
+    rules = () if fields.isdisjoint(ASKED) else REFUSED
+    for field, feature, asked in (*rules, FILES):
+        if asked(request):
             raise MaestroError(
                 Reason.FEATURE_DISABLED,
                 f"this server does not have '{feature}', which {field} asks for; GetServerInfo lists what it has",
@@ -104,19 +105,23 @@ def warnings(
 def _dropped(
     request: chat_pb2.ChatRequest, fields: frozenset[str], facts: ModelFacts, provider: str
 ) -> Iterator[tuple[str, str]]:
-    for field, asked in GATEWAY:
-        if TOP[field] in fields and asked(request):
-            yield field, "this server does not have what it asks for, and goes on without"
-    sampling = SAMPLING if "generation" in fields else ()
-    asked_of_model = [f"generation.{name}" for name in sampling if request.generation.HasField(name)]
-    asked_of_model += [field for field, asked in MODEL if TOP[field] in fields and asked(request)]
-    for field in asked_of_model:
-        if field not in facts.parameters:
-            yield field, f"{provider}/{facts.name} does not honour it"
+    if not fields.isdisjoint(ASKED):
+        yield from _dropped_settings(request, facts, provider)
     for other in sorted(request.provider_options_json):
         if other != provider:
             yield f'provider_options_json["{other}"]', f"meant for {other}, and {provider} answers"
     yield from _foreign_state(request, provider)
+
+
+def _dropped_settings(request: chat_pb2.ChatRequest, facts: ModelFacts, provider: str) -> Iterator[tuple[str, str]]:
+    for field, asked in GATEWAY:
+        if asked(request):
+            yield field, "this server does not have what it asks for, and goes on without"
+    asked_of_model = [f"generation.{name}" for name in SAMPLING if request.generation.HasField(name)]
+    asked_of_model += [field for field, asked in MODEL if asked(request)]
+    for field in asked_of_model:
+        if field not in facts.parameters:
+            yield field, f"{provider}/{facts.name} does not honour it"
 
 
 def _in_a_file(message: content_pb2.Message) -> bool:

@@ -4,10 +4,10 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import msgspec
 from google.rpc import status_pb2
 
 from maestro.v1 import chat_pb2, common_pb2
@@ -37,8 +37,7 @@ NEVER_SENT: tuple[Literal["stream", "include", "idempotency_key"], ...] = (
 )  # how an answer is delivered does not change which answer it is
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(msgspec.Struct, frozen=True):
     """A request that has been understood: who may answer, and what they will not honour."""
 
     request: chat_pb2.ChatRequest

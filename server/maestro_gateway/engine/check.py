@@ -58,11 +58,12 @@ def _messages(request: chat_pb2.ChatRequest) -> Found:
         yield Violation("messages", "required", "say something: at least one message is needed")
     known: set[str] = set()
     for number, message in enumerate(request.messages):
-        at = f"messages[{number}]"
         if not message.parts:
-            yield Violation(f"{at}.parts", "required", "a message needs at least one part")
+            yield Violation(f"messages[{number}].parts", "required", "a message needs at least one part")
+        role = message.role
         for index, part in enumerate(message.parts):
-            yield from _part(f"{at}.parts[{index}]", part, message.role, known, bool(request.previous_chat))
+            if role == content_pb2.ROLE_TOOL or not part.HasField("text"):  # plain text is right anywhere else
+                yield from _part(f"messages[{number}].parts[{index}]", part, role, known, bool(request.previous_chat))
     for index, part in enumerate(request.system):
         if part.WhichOneof("kind") != "text":
             yield Violation(f"system[{index}]", "kind", "instructions are text")

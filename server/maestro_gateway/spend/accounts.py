@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from maestro.v1 import common_pb2
 from maestro_gateway.base.call import Call
@@ -11,8 +12,7 @@ from maestro_gateway.spend.prices import Prices
 from maestro_spi.errors import MaestroError
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """What one chat has used in the end, for whoever keeps the books."""
 
     tenant: str
