@@ -7,12 +7,14 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import grpc
+import relay
 import sdk
 import upstream
 import uvloop
@@ -40,11 +42,24 @@ class Figures:
 
     gateway: list[float] = field(default_factory=list)
     sdk: list[float] = field(default_factory=list)
+    floor: list[float] = field(default_factory=list)
     messages: list[float] = field(default_factory=list)  # of the gateway, for each token
 
     def times(self) -> list[float]:
         """How many times the gateway's cost the SDK's is, round by round."""
         return [theirs / ours for ours, theirs in zip(self.gateway, self.sdk, strict=True)]
+
+    def add(self, costs: Mapping[str, float], messages: float) -> None:
+        """A round."""
+        self.gateway.append(costs["gateway"])
+        self.sdk.append(costs["sdk"])
+        self.floor += [costs["floor"]] if "floor" in costs else []
+        self.messages.append(messages)
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """What stands in the table."""
+        rows = {"gateway": self.gateway, "sdk": self.sdk, "times": self.times(), "messages": self.messages}
+        return {name: spread(row) for name, row in rows.items()}
 
 
 class Side(Protocol):
@@ -57,21 +72,11 @@ class Side(Protocol):
         ...
 
 
-class Gateway:
-    """`maestro serve` with the three providers, and callers of it who look at every word."""
+class Server:
+    """A server of chats, and callers of it who look at every word."""
 
-    def __init__(self, folder: Path, provider: str) -> None:
-        folder.mkdir()
-        (folder / "gateway.yaml").write_text(gateway_yaml(provider))  # JSON is YAML
-        environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "MAESTRO_ADDRESS": "127.0.0.1:0",
-            "MAESTRO_KEY": KEY,
-            "PROVIDER_KEY": KEY,
-            "PYTHONUNBUFFERED": "1",
-        }
-        self.process = Process([Path(sys.executable).parent / "maestro", "serve"], environ, folder)
+    def __init__(self, process: Process) -> None:
+        self.process = process
         options = [("grpc.use_local_subchannel_pool", 1)]  # a connection for each channel
         self._channels = [grpc.aio.insecure_channel(self.process.address, options=options) for _ in range(CHANNELS)]
         self._texts = upstream.texts()
@@ -131,6 +136,28 @@ class Sdk:
         return int(answer)
 
 
+def started_gateway(folder: Path, provider: str) -> Server:
+    """`maestro serve` with the three providers and a key; its log goes to a file."""
+    folder.mkdir()
+    (folder / "gateway.yaml").write_text(gateway_yaml(provider))  # JSON is YAML
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "MAESTRO_ADDRESS": "127.0.0.1:0",
+        "MAESTRO_KEY": KEY,
+        "PROVIDER_KEY": KEY,
+        "PYTHONUNBUFFERED": "1",
+    }
+    return Server(Process([Path(sys.executable).parent / "maestro", "serve"], environ, folder))
+
+
+def started_relay(folder: Path, provider: str) -> Server:
+    """The floor."""
+    folder.mkdir()
+    command = [sys.executable, relay.__file__, provider]
+    return Server(Process(command, {"PATH": os.environ["PATH"]}, folder))
+
+
 def gateway_yaml(provider: str) -> str:
     """The three providers, all at one address."""
     rows = {
@@ -149,58 +176,49 @@ async def cost(side: Side, dialect: str, pace: str, streams: int) -> float:
     return (side.process.cpu() - before) / tokens * 1e6
 
 
-async def compare(gateway: Gateway, sdks: Sdk, rounds: int) -> dict[tuple[str, str], Figures]:
-    """Round by round, each side first in every second one."""
+async def compare(gateway: Server, floor: Server, sdks: Sdk, rounds: int) -> dict[tuple[str, str], Figures]:
+    """Round by round, the gateway first in every second one. The floor has one dialect, and one pace."""
     works = [(dialect, pace) for dialect in DIALECTS for pace in PACES]
     figures = {work: Figures() for work in works}
     for turn in range(-1, rounds):  # the first only warms up
         for work in works:
-            ours = theirs = 0.0
-            for side in (gateway, sdks) if turn % 2 else (sdks, gateway):
-                if side is gateway:
-                    ours = await cost(gateway, *work, GATEWAY_STREAMS[work[1]])
-                else:
-                    theirs = await cost(sdks, *work, SDK_STREAMS[work[1]])
+            sides: list[tuple[Side, int, str]] = [
+                (gateway, GATEWAY_STREAMS[work[1]], "gateway"),
+                (sdks, SDK_STREAMS[work[1]], "sdk"),
+            ]
+            if work == (OPENAI, PACED):
+                sides.insert(1, (floor, GATEWAY_STREAMS[PACED], "floor"))
+            costs = {name: await cost(side, *work, streams) for side, streams, name in sides[:: 1 if turn % 2 else -1]}
             if turn >= 0:
-                figures[work].gateway.append(ours)
-                figures[work].sdk.append(theirs)
-                figures[work].messages.append(gateway.messages / GATEWAY_STREAMS[work[1]] / TOKENS)
+                figures[work].add(costs, gateway.messages / GATEWAY_STREAMS[work[1]] / TOKENS)
     return figures
 
 
 async def bench(folder: Path, rounds: int) -> dict[str, object]:
     """Everything measured, by name."""
-    (folder / "provider").mkdir()
-    command = [sys.executable, upstream.__file__, str(LOAD_CORE)]
-    provider = Process(command, {"PATH": os.environ["PATH"]}, folder / "provider")
-    try:
-        gateway = Gateway(folder / "gateway", provider.address)
-        try:
-            sdks = Sdk(folder / "sdk", provider.address)
-            try:
-                figures = await compare(gateway, sdks, rounds)
-                return {
-                    "rounds": rounds,
-                    "rss_mib": {"gateway": round(gateway.process.rss()), "sdk": round(sdks.process.rss())},
-                    "cpu_us": {f"{dialect} {pace}": summary(each) for (dialect, pace), each in figures.items()},
-                }
-            finally:
-                sdks.process.stop()
-        finally:
-            await gateway.close()
-    finally:
-        provider.stop()
+    async with AsyncExitStack() as stack:
+        (folder / "provider").mkdir()
+        command = [sys.executable, upstream.__file__, str(LOAD_CORE)]
+        provider = Process(command, {"PATH": os.environ["PATH"]}, folder / "provider")
+        stack.callback(provider.stop)
+        gateway = started_gateway(folder / "gateway", provider.address)
+        stack.push_async_callback(gateway.close)
+        floor = started_relay(folder / "relay", provider.address)
+        stack.push_async_callback(floor.close)
+        sdks = Sdk(folder / "sdk", provider.address)
+        stack.callback(sdks.process.stop)
+        figures = await compare(gateway, floor, sdks, rounds)
+        return {
+            "rounds": rounds,
+            "rss_mib": {"gateway": round(gateway.process.rss()), "sdk": round(sdks.process.rss())},
+            "floor": spread(figures[OPENAI, PACED].floor),
+            "cpu_us": {f"{dialect} {pace}": each.summary() for (dialect, pace), each in figures.items()},
+        }
 
 
-def summary(figures: Figures) -> dict[str, dict[str, float]]:
-    """Medians, and how far the rounds lie apart."""
-    rows = {
-        "gateway": figures.gateway, "sdk": figures.sdk, "times": figures.times(), "messages": figures.messages
-    }  # fmt: skip
-    return {
-        name: {"median": round(statistics.median(row), 2), "low": round(min(row), 2), "high": round(max(row), 2)}
-        for name, row in rows.items()
-    }
+def spread(row: Sequence[float]) -> dict[str, float]:
+    """The median, and how far the rounds lie apart."""
+    return {"median": round(statistics.median(row), 2), "low": round(min(row), 2), "high": round(max(row), 2)}
 
 
 def table(measured: dict[str, object]) -> str:
@@ -216,6 +234,9 @@ def table(measured: dict[str, object]) -> str:
         widths = zip(cells, (22, 24, 22), strict=True)
         figures = "  ".join(f"{cell:>{width}}" for cell, width in widths)
         lines.append(f"{dialect + ' ' + pace:>16}  {figures}  {bar:>3}  {row['messages']['median']:>16}")
+    floor = measured["floor"]
+    assert isinstance(floor, dict)
+    lines.append(f"{'grpcio, paced':>16}  {floor['median']:>10} ({floor['low']} … {floor['high']})")
     memory = measured["rss_mib"]
     assert isinstance(memory, dict)
     lines.append(f"{'MiB':>16}  {memory['gateway']:>22}  {memory['sdk']:>24}")
