@@ -221,6 +221,8 @@ async def serve(settings: Settings, *, environ: Mapping[str, str], announce: Cal
     try:
         async with Gateway(settings, observed) as gateway:
             await gateway.start()
+            default = gateway.catalog.value.default()
+            announce(f"model:     {default.name if default else 'none: configure one'}")
             announce(f"listening on {gateway.address}")
             await leave.wait()
             if gateway.envelope.open:

@@ -247,7 +247,6 @@ def _tell_what_is_on(loaded: "Loaded") -> None:
     providers = (f"{name} ({by.get(name, provider.adapter)})" for name, provider in settings.providers.items())
     typer.echo(f"config:    {loaded.source}")
     typer.echo(f"providers: {', '.join(providers)}{pinned}")
-    typer.echo(f"model:     {settings.default_model or 'the first'}")
     if settings.keys:
         typer.echo(f"keys:      {', '.join(key.name for key in settings.keys)}")
     _tell_what_is_off(loaded)
