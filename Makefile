@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := proto/python proto/tools adapters server clients/python tests examples bench docs
 .DEFAULT_GOAL := help
-.PHONY: help setup lock proto fix check test serve docs services bench conformance return-trip
+.PHONY: help setup lock proto fix check test serve docs services bench bench-tokens conformance return-trip test-local
 
 help:  ## print the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready  ## make .venv from the lock, with the four members in it
 
@@ -63,6 +63,13 @@ conformance: setup  ## play recorded exchanges to the adapters: make conformance
 return-trip: setup  ## what providers signed or encrypted goes back byte for byte: make return-trip CORPUS=folder
 	@test -n "$(CORPUS)" || { echo "name the folder of recordings: make return-trip CORPUS=…"; exit 2; }
 	@$(BIN)/python -m tests.conformance.return_trip $(CORPUS)
+
+test-local: setup  ## a real engine with random weights; compiled once into .local
+	@PYTHON=$(PYTHON) tests/local/prepare.sh
+	$(BIN)/pytest tests/local
+
+bench-tokens: setup  ## CPU per streamed token, beside the SDKs' own objects in the same run
+	$(BIN)/python bench/tokens.py
 
 bench: setup  ## CPU per call and per message, beside a bare echo in the same run
 	$(BIN)/python bench/run.py

@@ -2,12 +2,14 @@
 
 import io
 import json
+import os
 import re
 import select
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,10 +47,11 @@ class Running:
     def until(self, pattern: str) -> str:
         assert self.process.stdout is not None
         while not (found := re.search(pattern, self.said)):
+            # The pipe itself is read: what Python has buffered already, select would wait for in vain.
             assert select.select([self.process.stdout], [], [], 20)[0], self.said
-            line = self.process.stdout.readline()
-            assert line, self.said
-            self.said += line
+            told = os.read(self.process.stdout.fileno(), 65536).decode()
+            assert told, self.said
+            self.said += told
         return found[1]
 
 
@@ -56,10 +59,15 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "HOME": str(home), "MAESTRO_HOME": str(home / "maestro"), **more}
 
 
-def start(folder: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [*MAESTRO, "serve"], cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True, bufsize=1
-    )
+@contextmanager
+def start(folder: Path) -> "Iterator[subprocess.Popen[str]]":
+    """A gateway that is gone when the test is, however the test ends."""
+    command = [*MAESTRO, "serve"]
+    with subprocess.Popen(command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +75,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("gateway")
     (folder / "gateway.yaml").write_text(GATEWAY)
     with start(folder) as process:
-        try:
-            yield Running(folder / "maestro", process)
-        finally:
-            process.terminate()
-            process.wait(10)
+        yield Running(folder / "maestro", process)
 
 
 def maestro(*words: str, environ: dict[str, str] | None = None, said: str | None = None) -> tuple[int, str, str]:
