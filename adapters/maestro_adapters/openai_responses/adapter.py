@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import httpx2
@@ -36,6 +37,9 @@ SEEN = (common_pb2.MODALITY_TEXT, common_pb2.MODALITY_IMAGE, common_pb2.MODALITY
 _decode = msgspec.json.Decoder(Event).decode
 
 
+UNSPOKEN = frozenset({common_pb2.CAPABILITY_SEED, common_pb2.CAPABILITY_EMBEDDINGS})
+
+
 class OpenAIResponses:
     """Speaks the Responses API to whatever host its settings name; in what it differs from OpenAI's stands there too.
 
@@ -52,7 +56,7 @@ class OpenAIResponses:
         self._usual = ModelFacts(
             name="", capabilities=capabilities(*ABLE), input_modalities=SEEN, parameters=parameters(self._quirks)
         )
-        self._models = read_facts(settings.options.get("models"), self._usual)
+        self._models = [_spoken(facts) for facts in read_facts(settings.options.get("models"), self._usual)]
         self._client = self._connect(settings)
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         self._failures = http.Failures(DIALECT, settings.name, secret=key, sdk=(openai.APIError,))
@@ -121,6 +125,11 @@ class OpenAIResponses:
             stream_cls=openai.AsyncStream[Any],
         )
         return cast(httpx2.Response, answer)
+
+
+def _spoken(facts: ModelFacts) -> ModelFacts:
+    """The same less what the model can do and this API has no word for."""
+    return replace(facts, capabilities={each: how for each, how in facts.capabilities.items() if each not in UNSPOKEN})
 
 
 class _Call:
