@@ -95,9 +95,10 @@ class Scripted:
             await asyncio.sleep(0)
 
     def _steps(self, request: chat_pb2.ChatRequest) -> list[Step]:
-        for key in (self._name, "scripted"):
-            if key in request.provider_options_json:
-                text = request.provider_options_json[key]
+        options = request.provider_options_json
+        for key in (self._name, "scripted") if options else ():
+            if key in options:
+                text = options[key]
                 try:
                     return self._next(text, read_json(text).tries)
                 except ScriptError as error:

@@ -44,7 +44,10 @@ def _fragments(text: script.Fragments | script.Repeat) -> Iterable[str]:
             return text
 
 
-def _text(answer: Answer, text: script.Fragments | script.Repeat, every: float) -> Iterator[float]:
+def _text(answer: Answer, text: script.Fragments | script.Repeat, every: float) -> Iterable[float]:
+    if isinstance(text, str):
+        answer.text(text)
+        return ()
     return _say(answer.text, _fragments(text), every)
 
 
