@@ -60,7 +60,8 @@ class Answer:
         if self._started:
             return
         self._started = True
-        self.metadata(response_id=response_id)
+        if response_id:
+            self.metadata(response_id=response_id)
         started = chat_pb2.ChatStarted(provider=self._provider, model=model or self._request.model)
         self._parts.events.insert(0, chat_pb2.ChatEvent(started=started))  # nothing has been drained before it
 

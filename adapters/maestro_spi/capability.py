@@ -19,6 +19,9 @@ class Support:
     note: str = ""
 
 
+MISSING = Support(NONE)
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """One model of one provider: facts, never code. What is not listed in `capabilities` it cannot do."""
@@ -46,9 +49,9 @@ def unmet(
 
 def _meets(facts: ModelFacts, requirement: common_pb2.CapabilityRequirement) -> bool:
     if requirement.extension:
-        support = facts.extensions.get(requirement.extension, Support(NONE))
+        support = facts.extensions.get(requirement.extension, MISSING)
     else:
-        support = facts.capabilities.get(requirement.capability, Support(NONE))
+        support = facts.capabilities.get(requirement.capability, MISSING)
     if support.level < (requirement.min_level or EMULATED):
         return False
     value = support.value

@@ -68,21 +68,6 @@ class Fold:
         self._pieces: dict[int, _Piece] = {}
         self._approvals: list[chat_pb2.ApprovalRequested] = []
         self._sequence = 0
-        self._rest: dict[str, Callable[[chat_pb2.ChatEvent], None]] = {
-            "media_delta": self._media,
-            "started": self._started,
-            "part_started": self._part_started,
-            "part_completed": self._part_completed,
-            "citation": self._citation,
-            "logprobs": self._logprobs,
-            "tool_call_update": self._tool_call_update,
-            "approval_requested": self._approval_requested,
-            "usage": self._usage,
-            "warning": self._warning,
-            "attempt_changed": self._attempt_changed,
-            "completed": self._completed,
-            "interrupted": self._interrupted,
-        }
 
     def add(self, event: chat_pb2.ChatEvent) -> None:
         """Take the next event."""
@@ -96,9 +81,9 @@ class Fold:
             case None:
                 pass
             case _:
-                take = self._rest.get(arm)
+                take = _TAKES.get(arm)
                 if take is not None:  # the others say nothing about the answer itself
-                    take(event)
+                    take(self, event)
 
     def response(self) -> chat_pb2.ChatResponse:
         """The answer so far, in a message of its own; its state is RUNNING until the end event."""
@@ -205,6 +190,23 @@ class Fold:
         if whole:
             del self._answer.attempts[:]
             self._answer.attempts.extend(whole)
+
+
+_TAKES: dict[str, Callable[[Fold, chat_pb2.ChatEvent], None]] = {
+    "media_delta": Fold._media,
+    "started": Fold._started,
+    "part_started": Fold._part_started,
+    "part_completed": Fold._part_completed,
+    "citation": Fold._citation,
+    "logprobs": Fold._logprobs,
+    "tool_call_update": Fold._tool_call_update,
+    "approval_requested": Fold._approval_requested,
+    "usage": Fold._usage,
+    "warning": Fold._warning,
+    "attempt_changed": Fold._attempt_changed,
+    "completed": Fold._completed,
+    "interrupted": Fold._interrupted,
+}
 
 
 def fold(events: Iterable[chat_pb2.ChatEvent]) -> chat_pb2.ChatResponse:

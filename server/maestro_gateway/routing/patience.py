@@ -10,6 +10,9 @@ CONTENT = frozenset(
 )
 
 
+AGAIN = 0.05  # seconds between two looks at a provider that is not waited for
+
+
 class Patience:
     """Watches the waits of one try, for each event: one that is too long ends in PROVIDER_TIMEOUT.
 
@@ -84,7 +87,7 @@ class Patience:
             self._task.cancel()
             return
         # A limit that passed while an event was on its way out is looked at again at the next wait.
-        self._timer = loop.call_at(max(due, now + self._limit / 8), self._look, loop)
+        self._timer = loop.call_at(max(due, now + max(self._limit / 8, AGAIN)), self._look, loop)
 
     def _too_slow(self) -> MaestroError:
         return MaestroError(

@@ -27,13 +27,14 @@ class Selection:
 
 def select(catalog: Catalog, request: chat_pb2.ChatRequest, *, streaming: bool = False) -> Selection:
     """The model named and its fallbacks, in the caller's order, less those that may not or cannot answer."""
-    names = [request.model, *([] if request.routing.disable_fallback else request.routing.fallback_models)]
+    routing = request.routing
+    names = [request.model, *([] if routing.disable_fallback else routing.fallback_models)]
     candidates = list({target.name: target for target in map(catalog.find, names)}.values())
     needs = [*request.requires, *implied(request, streaming=streaming)]
     rejected: list[chat_pb2.RejectedTarget] = []
     targets: list[Target] = []
     for target in candidates:
-        if reason := _barred(target, request.routing):
+        if reason := _barred(target, routing):
             rejected.append(chat_pb2.RejectedTarget(model=target.name, reason=reason))
         elif not target.chats:
             rejected.append(chat_pb2.RejectedTarget(model=target.name, reason="DOES_NOT_CHAT"))
@@ -42,7 +43,8 @@ def select(catalog: Catalog, request: chat_pb2.ChatRequest, *, streaming: bool =
                 chat_pb2.RejectedTarget(model=target.name, reason="CAPABILITY_UNMET", capability=missing[0].capability)
             )
         else:
-            targets.append(replace(target, emulated=_emulated(target, needs)))
+            emulated = _emulated(target, needs)
+            targets.append(replace(target, emulated=emulated) if emulated else target)
     if not targets:
         raise _nobody(catalog, rejected, needs)
     return Selection(tuple(targets), tuple(rejected))
@@ -63,9 +65,11 @@ def implied(request: chat_pb2.ChatRequest, *, streaming: bool = False) -> list[c
     wanted: dict[common_pb2.Capability.ValueType, None] = {}
     if request.tools:
         wanted[common_pb2.CAPABILITY_TOOLS] = None
-    if request.tool_choice.mode in {chat_pb2.TOOL_MODE_REQUIRED, chat_pb2.TOOL_MODE_NONE}:
+    if request.HasField("tool_choice") and request.tool_choice.mode in CHOSEN:
         wanted[common_pb2.CAPABILITY_TOOL_CHOICE] = None
-    if capability := FORMAT.get(request.response_format.WhichOneof("format") or ""):
+    if request.HasField("response_format") and (
+        capability := FORMAT.get(request.response_format.WhichOneof("format") or "")
+    ):
         wanted[capability] = None
     if chat_pb2.CHAT_INCLUDE_LOGPROBS in request.include:
         wanted[common_pb2.CAPABILITY_LOGPROBS] = None
@@ -82,6 +86,7 @@ def implied(request: chat_pb2.ChatRequest, *, streaming: bool = False) -> list[c
     return [need(capability=capability, min_level=level) for capability in wanted]
 
 
+CHOSEN = frozenset({chat_pb2.TOOL_MODE_REQUIRED, chat_pb2.TOOL_MODE_NONE})
 INSTRUCTIONS = frozenset({content_pb2.ROLE_SYSTEM, content_pb2.ROLE_DEVELOPER})
 
 

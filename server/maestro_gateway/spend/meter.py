@@ -49,7 +49,8 @@ class Meter:
         """Count one event; over the request's own ceiling it raises REQUEST_LIMIT_REACHED."""
         kind = event.WhichOneof("event")
         if kind in DELTAS:
-            self._bytes += len(getattr(event, kind))
+            text: str = getattr(event, kind)
+            self._bytes += len(text) if text.isascii() else len(text.encode())
             if self._limit and self.input_estimate + self._bytes // BYTES_PER_TOKEN > self._limit:
                 raise self._over()
         elif kind == "usage":
