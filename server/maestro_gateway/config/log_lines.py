@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 
 import msgspec
 from opentelemetry import trace
@@ -32,6 +33,8 @@ def write_logs(log: LogSettings) -> None:
 class JsonLines(logging.Formatter):
     """A JSON object a line. Control characters are escaped by JSON itself, so nobody writes lines in another's name."""
 
+    converter = time.gmtime  # machines read it, wherever they stand
+
     def __init__(self) -> None:
         super().__init__()
         self._second = (0, "")  # the last one, as text: many lines share it
@@ -42,7 +45,7 @@ class JsonLines(logging.Formatter):
             text = self.formatTime(record, "%Y-%m-%dT%H:%M:%S")
             self._second = int(record.created), text
         line: dict[str, object] = {
-            "time": f"{text}.{int(record.msecs):03d}",
+            "time": f"{text}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
