@@ -33,7 +33,7 @@ def write_logs(log: LogSettings) -> None:
 class JsonLines(logging.Formatter):
     """A JSON object a line. Control characters are escaped by JSON itself, so nobody writes lines in another's name."""
 
-    converter = time.gmtime  # machines read it, wherever they stand
+    converter = staticmethod(time.gmtime)  # machines read it, wherever they stand
 
     def __init__(self) -> None:
         super().__init__()
