@@ -114,4 +114,5 @@ async def test_what_it_refuses_is_told(engine: str) -> None:
     request.messages[0].parts[0].text = "too long " * 2000
     told = await converse(settings(engine), request)
     assert told.error is not None
-    assert told.error.reason in (Reason.CONTEXT_OVERFLOW, Reason.PROVIDER_REJECTED_REQUEST)
+    # This server begins a stream before it has read the prompt, and then only hangs up: that is no answer either.
+    assert told.error.reason in (Reason.CONTEXT_OVERFLOW, Reason.PROVIDER_REJECTED_REQUEST, Reason.STREAM_BROKEN)
