@@ -15,6 +15,7 @@ from maestro_adapters.openai_chat.answer import Reader
 from maestro_adapters.openai_chat.errors import DIALECT
 from maestro_adapters.openai_chat.question import parameters, question
 from maestro_adapters.openai_chat.quirks import Quirks
+from maestro_adapters.openai_client import connect
 from maestro_adapters.openai_embedding import EmbeddingQuirks, OpenAIEmbedding
 from maestro_adapters.options import understood
 from maestro_adapters.wire import http
@@ -57,17 +58,8 @@ class OpenAIChat:
         self._models = read_facts(settings.options.get("models"), self._usual)
 
     def _connect(self, settings: AdapterSettings) -> openai.AsyncOpenAI:
-        """The SDK's client, over an HTTP client of ours."""
-        options = http.options_of(settings)
-        return openai.AsyncOpenAI(
-            api_key=settings.api_key.get_secret_value() if settings.api_key else "none",
-            base_url=settings.base_url or "https://api.openai.com/v1",
-            organization=settings.options.get("organization"),
-            project=settings.options.get("project"),
-            http_client=http.client(options),
-            timeout=http.timeout(options),
-            max_retries=0,  # routing decides what to try again, and where
-        )
+        """The SDK's client; Azure has its own."""
+        return connect(settings)
 
     def models(self) -> Sequence[ModelFacts]:
         """Those of the settings."""

@@ -11,6 +11,7 @@ import openai
 
 from maestro.v1 import chat_pb2, common_pb2
 from maestro_adapters.facts import capabilities, read_facts
+from maestro_adapters.openai_client import connect
 from maestro_adapters.openai_responses.answer import Reader
 from maestro_adapters.openai_responses.errors import DIALECT
 from maestro_adapters.openai_responses.events import Event
@@ -62,17 +63,8 @@ class OpenAIResponses:
         self._failures = http.Failures(DIALECT, settings.name, secret=key, sdk=(openai.APIError,))
 
     def _connect(self, settings: AdapterSettings) -> openai.AsyncOpenAI:
-        """The SDK's client, over an HTTP client of ours."""
-        options = http.options_of(settings)
-        return openai.AsyncOpenAI(
-            api_key=settings.api_key.get_secret_value() if settings.api_key else "none",
-            base_url=settings.base_url or "https://api.openai.com/v1",
-            organization=settings.options.get("organization"),
-            project=settings.options.get("project"),
-            http_client=http.client(options),
-            timeout=http.timeout(options),
-            max_retries=0,  # routing decides what to try again, and where
-        )
+        """The SDK's client; Azure has its own."""
+        return connect(settings)
 
     def models(self) -> Sequence[ModelFacts]:
         """Those of the settings."""
